@@ -244,6 +244,7 @@ class App:
         self._deliveries = self._delivering(allowed, Inbound(engine, resolver), clock)
         self._register(engine, self._streams, agents, resolver, clock)
         self.grpc_port = self.admin_port = 0
+        self._is_draining = False
 
     async def start(self) -> None:
         """Listen and serve. Raises ListenError when the address is taken."""
@@ -315,6 +316,8 @@ class App:
         """
         self._health.stop()
         if always or self._traffic.within(self._settings.drain_seconds):
+            self._is_draining = True
+            log.info("draining", calls=self._traffic.under_way, seconds=self._settings.drain_seconds)
             await asyncio.sleep(self._settings.drain_seconds)
 
     async def drain_arrivals(self) -> None:
@@ -345,6 +348,8 @@ class App:
         await self._traffic.refuse(_NOTICE_SECONDS, begun=False)
         await self._streams.close()
         await asyncio.wait({closing}, timeout=_NOTICE_SECONDS)
+        if self._traffic.under_way:
+            log.warning("calls_broken_off", calls=self._traffic.under_way, grace_seconds=grace)
         await self._traffic.refuse(_NOTICE_SECONDS, begun=True)
         await closing
         await self._retention.close()
@@ -358,6 +363,8 @@ class App:
         await self._json_poster.close()
         if self._admin:
             await self._admin.stop()
+        if self._is_draining:  # one that nobody has used stops without a word
+            log.info("stopped")
 
     def _delivering(self, allowed: AllowedHosts, answering: Inbound, clock: Clock) -> Deliveries:
         settings = self._settings

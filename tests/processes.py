@@ -23,6 +23,12 @@ class Ended(NamedTuple):
     out: str
     err: str
 
+    @property
+    def faults(self) -> list[str]:
+        """The events of a server's log that are more than `info`."""
+        records = [json.loads(line) for line in self.err.splitlines()]
+        return [record["event"] for record in records if record["level"] != "info"]
+
 
 async def run(command: str, *arguments: object, **environment: object) -> Ended:
     """Run a command of the virtual environment to its end."""
@@ -133,7 +139,7 @@ class Serving:
     async def logged(self, event: str, times: int = 1) -> None:
         """Wait until this event is in its log so often."""
         async with asyncio.timeout(SECONDS):
-            while sum(f'"event": "{event}"' in line for line in self._log) < times:
+            while sum(f'"event":"{event}"' in line for line in self._log) < times:
                 self._more.clear()
                 await self._more.wait()
 

@@ -209,7 +209,7 @@ async def test_restart_finds_every_chat_and_prints_no_keys(tmp_path):
         found = await chats(again)
         stopped_again = await again.stop(signal.SIGINT)
 
-    assert stopped == stopped_again == (0, "", "")
+    assert [(one.code, one.out, one.faults) for one in (stopped, stopped_again)] == [(0, "", [])] * 2
     assert again.lines == [parley.ready_line]
     assert again.keys == keys
     assert [(chat["id"], chat["output"]) for chat in found] == [
@@ -278,7 +278,7 @@ async def test_stop_lets_a_stream_end_ends_one_that_takes_too_long_and_keeps_bot
     async with Serving(tmp_path) as again:
         stored = {chat["id"]: chat for chat in await chats(again)}
 
-    assert stopped == (0, "", "")
+    assert (stopped.code, stopped.out, stopped.faults) == (0, "", [])
     assert (ends, short.text, short.error) == ([None, None], "You said: one two three", {})
     assert long.error["code"] == "server_stopped"
     assert stored[short.chat_id]["status"] == "completed"
@@ -297,7 +297,7 @@ async def test_stop_does_not_wait_for_who_reads_nothing(tmp_path):
     async with Serving(tmp_path) as again:
         [stored] = await chats(again)
 
-    assert stopped == (0, "", "")
+    assert (stopped.code, stopped.out, stopped.faults) == (0, "", ["calls_broken_off", "call"])
     assert stored["status"] == "incomplete"
 
 
@@ -318,7 +318,7 @@ async def test_server_in_use_that_stops_says_so_first_and_answers_until_its_end(
                 ends.append(end)
         stopped = await stopping
 
-    assert stopped == (0, "", "")
+    assert (stopped.code, stopped.out, stopped.faults) == (0, "", [])
     assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert (set(statuses), len(statuses) > 2) == ({200}, True)
 
@@ -347,7 +347,8 @@ async def test_port_is_closed_while_a_stream_still_runs_and_what_has_no_answer_a
     assert stream.error["code"] == "server_stopped"
     assert (waiting.result().status_code, waiting.result().headers["retry-after"]) == (503, "1")
     assert "stopping" in waiting.result().json()["message"]
-    assert stopping.result() == (0, "", "")
+    stopped = stopping.result()
+    assert (stopped.code, stopped.out, stopped.faults) == (0, "", ["call"])
 
 
 async def test_stop_lets_what_runs_in_the_background_end(tmp_path):
@@ -359,7 +360,7 @@ async def test_stop_lets_what_runs_in_the_background_end(tmp_path):
     async with Serving(tmp_path) as again, client_of(again) as client:
         stored = (await client.get(f"/v1/responses/{begun['id']}")).json()
 
-    assert stopped == (0, "", "")
+    assert (stopped.code, stopped.out, stopped.faults) == (0, "", [])
     assert (begun["status"], stored["status"]) == ("in_progress", "completed")
 
 

@@ -44,7 +44,11 @@ async def test_restart_one_by_one_loses_no_call(tmp_path):
     assert (len(before), len(after), set(before) & set(after)) == (2, 2, set())
     assert set(load.ended) == SERVED
     assert (stopped.code, stopped.out, envoys(tmp_path)) == (0, "", [])
+    assert stopped.faults == []
     assert {json.loads(line)["event"] for line in stopped.err.splitlines()} == {
+        "call",
+        "draining",
+        "stopped",
         "worker_restarted",
         "workers_restarted",
     }

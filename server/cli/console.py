@@ -5,7 +5,6 @@ Loads little: `parley serve --help` needs no more than this.
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -48,13 +47,15 @@ def settings_of(config: Path | None = None, **flags: Any) -> "Settings":
 def read_of(config: Path | None = None, **flags: Any) -> "Read":
     """The settings and their origins; one line when one is wrong."""
     from server.cli.settings import SettingsError, read_settings
+    from server.telemetry import logs
 
-    log_as_json()
+    logs.configure()
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         read = read_settings(given, os.environ, config)
     except SettingsError as error:
         fail(str(error))
+    logs.configure(read.settings.log_level, read.settings.log_format)
     _warn_of_unknown(read.unknown)
     return read
 
@@ -79,19 +80,3 @@ def show(result: Any, as_json: bool, text: str) -> None:
 def fail(text: str) -> NoReturn:
     """End the command with an error in one line."""
     raise click.ClickException(text)
-
-
-def log_as_json() -> None:
-    """Log to the standard error, a line of JSON for each."""
-    import structlog
-
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

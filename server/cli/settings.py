@@ -243,6 +243,8 @@ def _worded(error: ValidationError, given: Mapping[str, Value]) -> str:
         return f"{name}: {first['msg']}"
     origin = given[name].origin
     message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if first["type"] == "literal_error":
+        message = f"must be {first['ctx']['expected']}"
     places = [origin, *([] if names(origin, name) else [name]), *([".".join(inner)] if inner else [])]
     return ": ".join([*places, message])
 

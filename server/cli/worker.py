@@ -15,10 +15,10 @@ import orjson
 import uvloop
 
 from server.app import App, ListenError, spare_the_loaded
-from server.cli.console import log_as_json
 from server.cli.stored import opened_store
 from server.core.config import Settings
 from server.storage.database import DatabaseError
+from server.telemetry import logs
 
 _MOST_BYTES = 1 << 20
 """Of a line, which contains all settings."""
@@ -32,6 +32,7 @@ async def _main() -> int:
     if given in (b"", b"stop\n"):
         return 0
     settings = Settings(**orjson.loads(given))
+    logs.configure(settings.log_level, settings.log_format)
     try:
         async with opened_store(settings, checked=True) as store:
             try:
@@ -87,5 +88,5 @@ def _answer(**members: Any) -> None:
 
 
 if __name__ == "__main__":
-    log_as_json()
+    logs.configure()
     sys.exit(uvloop.run(_main()))

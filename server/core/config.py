@@ -2,7 +2,7 @@
 them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     """Address of the admin port, which requires no key; several workers take the ports from this one on."""
     channelz: bool = False
     """Whether the admin port also serves channelz."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on lines are logged; each call is one of `info`, or `warning` where the server failed."""
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """`auto` means `console` on a terminal and `json` elsewhere."""
     offline_delay_ms: float = Field(default=0, ge=0)
     """How long the offline model waits before each word."""
     model_allow_hosts: Annotated[frozenset[str], NoDecode] = frozenset()

@@ -40,6 +40,7 @@ from server.exchange.tool_loop import MOST_ROUNDS, ToolLoop
 from server.exchange.turn import Turn
 from server.storage.chats import Exchange
 from server.storage.store import Store
+from server.telemetry.notes import note_chat, note_outcome
 
 STALLED = ChatError(code="client_stalled", message="The caller read nothing of the answer for too long.")
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")
@@ -266,6 +267,7 @@ class Engine:
             name=turn.name,
             stream=bool(turn.stream),
         )
+        note_chat(chat.id)
         turn.agent.describe(chat)
         if joined := turn.session or turn.new_session:
             chat.session_id = joined.session.id
@@ -296,6 +298,9 @@ class Engine:
         chat.cost = sum(part.cost for part in chat.costs)
         if error is not None:
             chat.error.CopyFrom(error)
+        note_outcome(
+            outcome.usage.prompt_tokens, outcome.usage.completion_tokens, error.code if error else None
+        )
         if run.turn.summarises:
             answered = [summary_of(answered[-1], "user" if run.turn.caller.is_publishable else "system")]
         if run.turn.carriage:

@@ -42,6 +42,11 @@ class Traffic:
             self._under_way.discard(call)
             self._last = time.monotonic()
 
+    @property
+    def under_way(self) -> int:
+        """Return how many calls are running."""
+        return len(self._under_way)
+
     def within(self, seconds: float) -> bool:
         """Return whether a call is running, or ended in the last `seconds`."""
         return bool(self._under_way) or time.monotonic() - self._last < seconds

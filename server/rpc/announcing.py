@@ -57,6 +57,10 @@ class Announcing:
         self.writes_bodies = False
         """Whether HTTP bodies are written: to gRPC their method is one that answers once, and may write only bytes
         before that."""
+        self.refused: ServiceError | None = None
+        """What it was ended with."""
+        self.ok_status = "200"
+        """The HTTP status of a call that succeeds."""
         self.last: Any = b""
         """The last HTTP body of a stream, or an empty one."""
         self._ending: asyncio.Task[None] | None = None
@@ -80,6 +84,7 @@ class Announcing:
     async def send_initial_metadata(self, metadata: Metadata) -> None:
         """Send the service's metadata together with `headers`."""
         headers, self.headers = self.headers, ()
+        self.ok_status = next((value for name, value in metadata if name == "x-http-status"), self.ok_status)
         await self.context.send_initial_metadata((*metadata, *headers))
 
     async def announce(self) -> None:
@@ -90,6 +95,7 @@ class Announcing:
 
     async def refuse(self, error: ServiceError) -> None:
         """End the call with an error. Raises grpc.aio.AbortError."""
+        self.refused = error
         await refuse(self.context, self._call, error, self.headers)
 
     async def refuse_as_stopping(self) -> None:

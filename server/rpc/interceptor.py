@@ -32,9 +32,11 @@ from server.rpc.call import Call, enter
 from server.rpc.context import Handler, Served, asynchronous
 from server.rpc.idempotency import Idempotency, serve_of
 from server.rpc.key_ends import KeyEnds
+from server.rpc.observing import Observed
 from server.rpc.open_methods import OpenMethods
 from server.rpc.rate_limits import Limits
 from server.storage.keys import Caller, Keys
+from server.telemetry.notes import note_org
 
 log = structlog.get_logger()
 
@@ -117,6 +119,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     raise InvalidArgument(_TOO_LARGE_WITHOUT_KEY)
                 with self._limits.keyless:
                     return await answered(call, raw, announcing)
+            note_org(caller.org_name or caller.org_id)
             with self._limits.call:
                 if standing := self._limits.acquire(caller):
                     announcing.headers = standing.headers
@@ -161,7 +164,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def served(_: Call, announcing: Announcing) -> Any:
             return await serve(announcing.context, announcing.refuse)
 
-        return _handler(_guarded(method, served), streams=handler.response_streaming)
+        return _handler(_guarded(method, served, is_open=True), streams=handler.response_streaming)
 
     async def _only_message(self, arrivals: Arrivals, announcing: Announcing) -> bytes:
         announcing.waits = True
@@ -224,7 +227,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _guarded(
-    method: str, served: Callable[[Call, Announcing], Awaitable[Any]]
+    method: str, served: Callable[[Call, Announcing], Awaitable[Any]], *, is_open: bool = False
 ) -> Callable[..., Awaitable[Any]]:
     """Return the function that gRPC calls: `served`, with errors as statuses."""
 
@@ -232,20 +235,21 @@ def _guarded(
         call = _call_of(method, context)
         announcing = Announcing(context, call)
         context.set_trailing_metadata((("x-request-id", call.request_id),))
-        try:
-            return await served(call, announcing)
-        except grpc.aio.AbortError:  # the call has its status already
-            raise
-        except asyncio.CancelledError:
-            if not announcing.is_broken_off:  # the caller has disconnected
+        with Observed(call, announcing, is_open=is_open):
+            try:
+                return await served(call, announcing)
+            except grpc.aio.AbortError:  # the call has its status already
                 raise
-            announcing.task.uncancel()
-            await announcing.refuse_as_stopping()
-        except ServiceError as error:
-            await announcing.refuse(error)
-        except Exception as error:  # the outermost handler: no detail may reach the caller
-            log.error("call failed", method=method, request_id=call.request_id, exc_info=error)
-            await announcing.refuse(Internal())
+            except asyncio.CancelledError:
+                if not announcing.is_broken_off:  # the caller has disconnected
+                    raise
+                announcing.task.uncancel()
+                await announcing.refuse_as_stopping()
+            except ServiceError as error:
+                await announcing.refuse(error)
+            except Exception as error:  # the outermost handler: no detail may reach the caller
+                log.error("call failed", method=method, request_id=call.request_id, exc_info=error)
+                await announcing.refuse(Internal())
 
     return guarded
 

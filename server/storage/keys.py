@@ -37,6 +37,8 @@ class Caller:
     org_id: str
     key_id: str
     kind: str
+    org_name: str = ""
+    """For those who read logs; empty where no key was shown."""
 
     @property
     def is_publishable(self) -> bool:
@@ -107,11 +109,12 @@ class Keys:
     async def _find(self, digest: bytes) -> _Found | None:
         row = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT org_id, id, kind, expires_at FROM keys WHERE digest = ? AND revoked_at IS NULL",
+                "SELECT org_id, keys.id, kind, orgs.name, expires_at FROM keys JOIN orgs ON orgs.id = org_id "
+                "WHERE digest = ? AND revoked_at IS NULL",
                 [digest],
             ).fetchone()
         )
-        return _Found(Caller(*row[:3]), row[3]) if row else None
+        return _Found(Caller(*row[:4]), row[4]) if row else None
 
     async def ended(self, key_ids: Collection[str]) -> set[str]:
         """Return those of the keys that are revoked or expired."""

@@ -1,0 +1,96 @@
+"""What operators see of every call: its line in the log. Decides nothing, and reads no message.
+
+A call is `ChatService.CreateChat`; one over HTTP is named by its HTTP method and path too, without the query.
+"""
+
+import asyncio
+import logging
+import time
+from types import TracebackType
+
+import grpc
+import structlog
+
+from server.rpc.announcing import Announcing
+from server.rpc.call import Call
+from server.telemetry.logs import CALL
+from server.telemetry.notes import CallNotes, enter
+from server.wire.errors import door_of, http_status
+
+log = structlog.get_logger()
+
+_LONGEST = 200
+"""Characters of a path or a request id: callers choose both."""
+_CALLER_GONE = 499
+"""The HTTP status of a call whose caller has left, as proxies log it."""
+_OURS = (
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.DATA_LOSS,
+)
+"""Codes that say that the caller is not at fault: these lines are warnings."""
+
+
+class Observed:
+    """`with Observed(call, announcing):` surrounds one call. `announcing` has its status when it ends."""
+
+    __slots__ = ("_announcing", "_call", "_is_open", "notes")
+
+    def __init__(self, call: Call, announcing: Announcing, *, is_open: bool = False) -> None:
+        """`is_open`: a call of health or reflection, which are logged as `debug`: health is asked all the time."""
+        self._call = call
+        self._announcing = announcing
+        self._is_open = is_open
+        self.notes = CallNotes(call.request_id, time.perf_counter())
+
+    def __enter__(self) -> "Observed":
+        enter(self.notes)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        code = self._code(kind)
+        level = logging.DEBUG if self._is_open else logging.WARNING if code in _OURS else logging.INFO
+        if log.is_enabled_for(level):
+            self._write(level, code)
+
+    def _code(self, kind: type[BaseException] | None) -> grpc.StatusCode:
+        if self._announcing.refused is not None:
+            return self._announcing.refused.code
+        if kind is None:
+            return grpc.StatusCode.OK
+        if issubclass(kind, asyncio.CancelledError):
+            return grpc.StatusCode.CANCELLED
+        number = self._announcing.code()  # the call was ended past us
+        return next((one for one in grpc.StatusCode if one.value[0] == number), grpc.StatusCode.UNKNOWN)
+
+    def _http_status(self, code: grpc.StatusCode) -> int:
+        if (refused := self._announcing.refused) is not None:
+            return http_status(refused, door_of(self._call.method, self._call.metadata))
+        return _CALLER_GONE if code is grpc.StatusCode.CANCELLED else int(self._announcing.ok_status)
+
+    def _write(self, level: int, code: grpc.StatusCode) -> None:
+        call, notes, refused = self._call, self.notes, self._announcing.refused
+        members: dict[str, object] = {
+            "method": call.method.removeprefix("/").removeprefix("parley.v1.").replace("/", ".")
+        }
+        if call.http_path is not None:
+            path = call.http_path.partition("?")[0][:_LONGEST]
+            members["http"] = f"{call.metadata.get('x-envoy-original-method', '')[:10]} {path}"
+            members["status"] = self._http_status(code)
+        members |= {"code": code.name, "ms": round((time.perf_counter() - notes.started) * 1000, 2)}
+        if refused is not None:
+            members["reason"] = refused.reason
+        if notes.org is not None:
+            members["org"] = notes.org
+        if notes.chat is not None:
+            members["chat"] = notes.chat
+        if notes.prompt_tokens is not None:
+            members |= {"prompt_tokens": notes.prompt_tokens, "completion_tokens": notes.completion_tokens}
+        if notes.failure is not None:
+            members["failure"] = notes.failure
+        members["request_id"] = notes.request_id[:_LONGEST]
+        log.log(level, CALL, **members)
