@@ -1,7 +1,6 @@
 """One small HTTP request to an Envoy on this machine, over its port or its admin socket.
 
-For answers of a few kilobytes from our own child process: reads all there is, and knows no more of HTTP than
-Envoy answers with.
+For answers of a few kilobytes from our own child processes: knows no more of HTTP than these answer with.
 """
 
 import asyncio
@@ -25,30 +24,27 @@ async def ask(where: Path | tuple[str, int], method: str, path: str) -> Answer:
     try:
         head = f"{method} {path} HTTP/1.1\r\nhost: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         writer.write(head.encode())
-        return _read(await reader.read())
+        return await _read(reader)
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, IndexError, ValueError):
+        raise ConnectionResetError("not a whole answer") from None
     finally:
         writer.close()
 
 
-def _read(raw: bytes) -> Answer:
-    head, end, body = raw.partition(b"\r\n\r\n")
-    try:
-        status = int(head.split(b" ", 2)[1])
-        chunked = b"transfer-encoding: chunked" in head.lower()
-        if end:
-            return Answer(status, b"".join(_chunks(body)) if chunked else body)
-    except (IndexError, ValueError):
-        pass
-    raise ConnectionResetError("not a whole answer")
+async def _read(reader: asyncio.StreamReader) -> Answer:
+    """Not until the connection ends: Envoy leaves one of its port open for a second, and longer while it drains."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    status = int(head.split(b" ", 2)[1])
+    if b"transfer-encoding: chunked" in head:
+        return Answer(status, await _chunks(reader))
+    _, has_length, rest = head.partition(b"content-length:")
+    return Answer(status, await reader.readexactly(int(rest.split(b"\r")[0])) if has_length else b"")
 
 
-def _chunks(body: bytes) -> list[bytes]:
-    """The chunks of a body. Raises ValueError when the last one is missing."""
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    """Return a body that comes in chunks, the last of which is empty."""
     chunks: list[bytes] = []
-    while True:
-        size, _, rest = body.partition(b"\r\n")
-        length = int(size, 16)
-        if length == 0:
-            return chunks
-        chunks.append(rest[:length])
-        body = rest[length + 2 :]
+    while size := int(await reader.readline(), 16):
+        chunks.append(await reader.readexactly(size))
+        await reader.readline()
+    return b"".join(chunks)

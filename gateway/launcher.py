@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 """Root of the checkout or of the installed files, to which the paths in envoy.yaml are relative."""
 CONFIG = Path(__file__).resolve().with_name("envoy.yaml")
 POLL_SECONDS = 0.02
+_STATISTICS = "/stats/prometheus?filter=^(http\\.edge|cluster\\.parley|server|overload)\\."
+"""What concerns the edge and the servers, whether it was used or not: a rate needs its zeros."""
 LOG_PREFIX = "envoy "
 LOG_LINE_BYTES = 1 << 20
 # The longest path of a unix socket, its final NUL included.
@@ -155,7 +157,7 @@ class Gateway:
         `within` seconds."""
         try:
             async with asyncio.timeout(within):
-                while not await self._answers():
+                while not await self.answers():
                     if self._started.returncode is not None:
                         raise GatewayError(f"Envoy exited with code {await self.wait()}: {self._last_record}")
                     await asyncio.sleep(POLL_SECONDS)
@@ -178,6 +180,13 @@ class Gateway:
                 await ask(self._admin, "POST", "/healthcheck/fail")
                 # Servers that report the same of themselves must still receive calls.
                 await ask(self._admin, "POST", "/runtime_modify?upstream.healthy_panic_threshold=100")
+
+    async def statistics(self) -> str:
+        """Return Envoy's own metrics in Prometheus' text format; nothing when it does not answer."""
+        try:
+            return (await ask(self._admin, "GET", _STATISTICS)).body.decode()
+        except OSError:
+            return ""
 
     async def finds(self, upstream: Upstream, *, healthy: bool, within: float = 30) -> None:
         """Wait until Envoy finds the upstream healthy, or not. Raises GatewayError after `within` seconds."""
@@ -244,7 +253,8 @@ class Gateway:
             process.kill()
             await self.wait()
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Return whether /healthz says that calls are wanted and can be served."""
         try:
             if self._tls is not None:  # of which this process is no client
                 live = (await ask(self._admin, "GET", "/ready")).status == 200

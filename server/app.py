@@ -44,6 +44,8 @@ from generated.parley.v1 import (
 from server.agents.agents import Agents
 from server.agents.knowledge import KnowledgeBases
 from server.agents.tools import ToolRunner
+from server.backends.backend import Backend
+from server.backends.measured import MeasuredBackend
 from server.backends.providers import Providers, not_called, unknown
 from server.content import validation
 from server.core import offload
@@ -76,6 +78,7 @@ from server.rpc.interceptor import CallInterceptor
 from server.rpc.key_ends import KeyEnds
 from server.rpc.rate_limits import Limits
 from server.rpc.reflection import add_reflection
+from server.rpc.state import ServerState, meter_of
 from server.rpc.tls import server_credentials
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
@@ -92,6 +95,7 @@ from server.services.transports import TransportService
 from server.services.usage import UsageService
 from server.storage.retention import Retention
 from server.storage.store import Store
+from server.telemetry.meter import NO_METER
 from server.wire.history.lines import History
 
 log = structlog.get_logger()
@@ -192,6 +196,7 @@ class App:
             partial(fault, base_urls=settings.provider_urls) for fault in (unknown, not_called)
         ]
         self._traffic = Traffic()
+        self._meter = meter_of(settings)
         self.limits = Limits(settings)
         self._key_ends = KeyEnds(store.keys, store.peers)
         interceptor = CallInterceptor(
@@ -202,6 +207,7 @@ class App:
             self._traffic,
             call_seconds=settings.call_seconds,
             message_seconds=settings.message_seconds,
+            meter=self._meter,
         )
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._tools = ToolRunner(allowed, clock)
@@ -217,15 +223,16 @@ class App:
         )
         engine = Engine(
             store,
-            ToolLoop(self._providers, self._tools),
+            ToolLoop(self._backend(), self._tools),
             settings.prices,
             clock,
             settings.model_timeout_seconds,
             OutgoingMessages(self._account),
             KnowledgeBases(self._json_poster),
-            SessionQueue(store.peers, settings.turn_wait_seconds),
+            session_queue := SessionQueue(store.peers, settings.turn_wait_seconds),
             self._recovery,
             self.capacity,
+            self._meter,
         )
         agents = Agents(store, self._provider_fault, settings.models_without_assistant)
         resolver = TurnResolver(store, agents, clock, self.capacity)
@@ -243,6 +250,8 @@ class App:
         self._poster = Poster(allowed)
         self._deliveries = self._delivering(allowed, Inbound(engine, resolver), clock)
         self._register(engine, self._streams, agents, resolver, clock)
+        self._state = ServerState(store, self._meter, self._health)
+        self._state.show(self.limits, session_queue, self._deliveries)
         self.grpc_port = self.admin_port = 0
         self._is_draining = False
 
@@ -273,6 +282,7 @@ class App:
             soon(self._writes_work, working)
 
         self.store.database.watch = watch
+        self.store.database.measure = self._meter.committed
         await self._server.start()
         for name in ("", EDGE, *_NAMES):
             self._health.set(name, serving=True)
@@ -299,6 +309,18 @@ class App:
         log.error("writes succeed again" if working else "writes fail")
         for name in ("", *_NAMES):
             self._health.set(name, serving=working)
+
+    async def metrics(self) -> str:
+        """Return the metrics of this process in Prometheus' text format."""
+        return await self._state.metrics()
+
+    async def not_ready(self) -> list[str]:
+        """Return why this process is to get no calls; nothing when it is ready."""
+        return await self._state.not_ready()
+
+    def _backend(self) -> Backend:
+        """Return the backend of every provider, as operators want to see it."""
+        return self._providers if self._meter is NO_METER else MeasuredBackend(self._providers, self._meter)
 
     @property
     def ports(self) -> list[int]:
@@ -376,7 +398,7 @@ class App:
             SMS: TwilioMessages(self._poster, self._account),
             inbound.KIND: answering,
         }
-        return Deliveries(self.store.outbox, sinks, patience, self.store.peers)
+        return Deliveries(self.store.outbox, sinks, patience, self.store.peers, self._meter)
 
     def _register(
         self, engine: Engine, streams: Streams, agents: Agents, resolver: TurnResolver, clock: Clock

@@ -20,6 +20,7 @@ from gateway.launcher import SOCKET_PATH_BYTES, Gateway, GatewayError
 from gateway.tls import Tls, TlsError
 from server.cli.console import fail
 from server.cli.first_start import first_start
+from server.cli.operators import Operators, Watched
 from server.cli.panel import is_for_a_person, show_panel, url_of
 from server.cli.stored import opened_store
 from server.cli.supervisor import WorkerError, Workers
@@ -39,7 +40,7 @@ _KILLED_AFTER_SECONDS = 15.0
 log = structlog.get_logger()
 
 
-class Servers(Protocol):
+class Servers(Watched, Protocol):
     """The servers behind Envoy: an App, or Workers."""
 
     @property
@@ -204,6 +205,19 @@ async def _run(
     restarting: asyncio.Event,
     inspection: Inspection | None,
 ) -> None:
+    async with Operators(settings.metrics, servers) as operators:
+        await _run_watched(settings, servers, operators, greet, stopping, restarting, inspection)
+
+
+async def _run_watched(
+    settings: Settings,
+    servers: Servers,
+    operators: Operators,
+    greet: Callable[[], Awaitable[None]],
+    stopping: asyncio.Event,
+    restarting: asyncio.Event,
+    inspection: Inspection | None,
+) -> None:
     await servers.start()
     gateway = Gateway(
         http=(settings.http.host, settings.http.port),
@@ -215,6 +229,7 @@ async def _run(
     try:
         await gateway.start()
         await gateway.ready()
+        operators.gateway = gateway
         made = await greet()  # not before: keys are useless if the server cannot start
         http = settings.http.model_copy(update={"port": gateway.http_port})
         grpc = settings.grpc.model_copy(update={"port": servers.ports[0]})

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import structlog
 
+from gateway.ask import Answer, ask
 from gateway.launcher import ROOT, TIE_TO_PARENT, Gateway, GatewayError, reserve
 from server.core.config import Settings
 
@@ -25,6 +26,8 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _KILLED_AFTER_SECONDS = 8.0
 """Beyond the grace that its calls have."""
+_ASKED_SECONDS = 5.0
+"""How long a worker may take to show its metrics."""
 _ANSWERS_WITHIN_SECONDS = 1.0
 """Beyond the time that a command takes: a worker that has not answered by then is busy with something
 else."""
@@ -81,6 +84,25 @@ class Workers:
             await gateway.finds(worker.edge, healthy=True)
             log.info("worker_restarted", port=worker.port, pid=worker.pid)
 
+    async def metrics(self) -> str:
+        """Return the metrics of all processes, each sample with the label `worker`; of those that answer."""
+        from server.telemetry.exposition import merged
+
+        answers = await asyncio.gather(*(worker.ask("/metrics") for worker in self._workers))
+        texts = {str(at): one.body.decode() for at, one in enumerate(answers) if one and one.status == 200}
+        return await asyncio.to_thread(lambda: merged(texts).decode())
+
+    async def not_ready(self) -> list[str]:
+        """Return the reasons of all processes, when none of them is ready."""
+        answers = await asyncio.gather(*(worker.ask("/readyz") for worker in self._workers))
+        if any(one and one.status == 200 for one in answers):
+            return []
+        return [
+            f"worker {number}: {reason}"
+            for number, one in enumerate(answers)
+            for reason in (orjson.loads(one.body)["reasons"] if one else ["does not answer"])
+        ]
+
     async def drain(self) -> None:
         """Drain all processes at once, as App.drain."""
         await asyncio.gather(*(worker.drain("drain") for worker in self._workers))
@@ -128,6 +150,7 @@ class Worker:
             raise WorkerError(str(error)) from None
         self.port: int = self._reserved.getsockname()[1]
         self.serves = asyncio.Event()
+        self._metrics_port: int | None = None
         self.is_to_end = False
         """Whether its end is wanted: otherwise it is an accident."""
         address = settings.grpc.model_copy(update={"port": self.port})
@@ -175,6 +198,7 @@ class Worker:
             raise WorkerError(
                 answer.get("error", f"a server process exited with code {code} before it served")
             )
+        self._metrics_port = answer["metrics"]
         self.serves.set()
 
     async def drain(self, how: str) -> None:
@@ -183,6 +207,16 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds + _ANSWERS_WITHIN_SECONDS):
                 await self._answer()
+
+    async def ask(self, path: str) -> Answer | None:
+        """Return what the process answers on its port for operators; None when it does not."""
+        if self._metrics_port is None:
+            return None
+        try:
+            async with asyncio.timeout(_ASKED_SECONDS):
+                return await ask(("127.0.0.1", self._metrics_port), "GET", path)
+        except OSError:  # TimeoutError is one
+            return None
 
     def stop(self) -> None:
         """Let the process finish its calls and exit; kill it after a timeout."""

@@ -16,9 +16,10 @@ import uvloop
 
 from server.app import App, ListenError, spare_the_loaded
 from server.cli.stored import opened_store
-from server.core.config import Settings
+from server.core.config import Address, Settings
 from server.storage.database import DatabaseError
 from server.telemetry import logs
+from server.telemetry.listener import METRICS_TYPE, Answer, Listener, readiness
 
 _MOST_BYTES = 1 << 20
 """Of a line, which contains all settings."""
@@ -40,8 +41,13 @@ async def _main() -> int:
             except ValueError as error:
                 return _refuse(error)
             await app.start()
+            listener = await _listening(settings, app)
             spare_the_loaded()
-            await _serve(app, commands, stopping)
+            try:
+                await _serve(app, commands, stopping, listener.port if listener else None)
+            finally:
+                if listener:
+                    await listener.stop()
     except (DatabaseError, ListenError) as error:
         return _refuse(error)
     return 0
@@ -52,9 +58,27 @@ def _refuse(error: Exception) -> int:
     return 1
 
 
-async def _serve(app: App, commands: asyncio.StreamReader, stopping: asyncio.Event) -> None:
+async def _listening(settings: Settings, app: App) -> Listener | None:
+    """Answer the command that answers operators, on a port of this machine's own."""
+    if settings.metrics is None:
+        return None
+
+    async def metrics() -> Answer:
+        return Answer((await app.metrics()).encode(), type=METRICS_TYPE)
+
+    async def ready() -> Answer:
+        return readiness(await app.not_ready())
+
+    listener = Listener(Address(host="127.0.0.1", port=0), {"/metrics": metrics, "/readyz": ready})
+    await listener.start()
+    return listener
+
+
+async def _serve(
+    app: App, commands: asyncio.StreamReader, stopping: asyncio.Event, metrics_port: int | None
+) -> None:
     try:
-        _answer(ready=app.grpc_port)
+        _answer(ready=app.grpc_port, metrics=metrics_port)
         serving = asyncio.create_task(_obey(commands, app))
         stop_requested = asyncio.create_task(stopping.wait())
         await asyncio.wait({serving, stop_requested}, return_when=asyncio.FIRST_COMPLETED)

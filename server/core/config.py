@@ -1,6 +1,7 @@
 """Settings of the operator: options of `parley serve` and environment variables `PARLEY_…`. Does not apply
 them."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -33,6 +34,14 @@ class Address(BaseModel):
         if not colon or not host or not port.isdecimal():
             raise ValueError(f"{text!r} is not HOST:PORT")
         return cls(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether none but this machine reaches it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -80,6 +89,8 @@ class Settings(BaseSettings):
     """Address of the admin port, which requires no key; several workers take the ports from this one on."""
     channelz: bool = False
     """Whether the admin port also serves channelz."""
+    metrics: Annotated[Address | None, NoDecode] = None
+    """Where the command answers its operator over HTTP, for all of its server processes."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on lines are logged; each call is one of `info`, or `warning` where the server failed."""
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -192,7 +203,7 @@ class Settings(BaseSettings):
             return self.grpc.host, port
         return self.data.resolve() / "run" / f"grpc-{port}.sock"
 
-    @field_validator("http", "grpc", "admin", mode="before")
+    @field_validator("http", "grpc", "admin", "metrics", mode="before")
     @classmethod
     def _address(cls, value: Any) -> Any:
         if not isinstance(value, str | dict | Address | None):

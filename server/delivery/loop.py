@@ -19,6 +19,7 @@ from tenacity import RetryCallState, stop_after_attempt, wait_exponential_jitter
 from server.core.errors import ServiceError
 from server.storage.outbox import Outbox, Waiting
 from server.storage.peers import Peers
+from server.telemetry.meter import NO_METER, Meter
 
 _MOST = 64
 _MOST_PER_ORG = 16
@@ -79,7 +80,15 @@ class Patience:
 class Deliveries:
     """The delivery loop, active in one server of a database at a time, and its deliveries in progress."""
 
-    def __init__(self, outbox: Outbox, sinks: Mapping[str, Sink], patience: Patience, peers: Peers) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        sinks: Mapping[str, Sink],
+        patience: Patience,
+        peers: Peers,
+        meter: Meter = NO_METER,
+    ) -> None:
+        self._meter = meter
         self._outbox = outbox
         self._peers = peers
         self._sinks = sinks
@@ -88,6 +97,11 @@ class Deliveries:
         self._loop: asyncio.Task[None] | None = None
         self._delivers = False
         """Whether this server, of all on its database, is the one that delivers."""
+
+    @property
+    def under_way(self) -> int:
+        """How many deliveries are being attempted."""
+        return len(self._busy)
 
     def start(self) -> None:
         """Begin to deliver, including rows that an earlier server left."""
@@ -182,6 +196,7 @@ class Deliveries:
             log.error("delivery broke", kind=waiting.kind, id=waiting.id, exc_info=failure)
             await self._failed(waiting, NotDelivered("an internal error", again=True))
         else:
+            self._meter.delivered(waiting.kind, "delivered")
             await self._outbox.delivered(waiting)
 
     async def _failed(self, waiting: Waiting, failure: NotDelivered) -> None:
@@ -197,6 +212,7 @@ class Deliveries:
             reason=failure.reason,
             wait_seconds=pause,
         )
+        self._meter.delivered(waiting.kind, "dead" if pause is None else "failed")
         if pause is None:
             await self._outbox.bury(waiting, failure.reason)
         else:

@@ -40,6 +40,7 @@ from server.exchange.tool_loop import MOST_ROUNDS, ToolLoop
 from server.exchange.turn import Turn
 from server.storage.chats import Exchange
 from server.storage.store import Store
+from server.telemetry.meter import NO_METER, Meter
 from server.telemetry.notes import note_chat, note_outcome
 
 STALLED = ChatError(code="client_stalled", message="The caller read nothing of the answer for too long.")
@@ -90,7 +91,9 @@ class Engine:
         session_queue: SessionQueue | None = None,
         recovery: Recovery | None = None,
         capacity: Capacity | None = None,
+        meter: Meter = NO_METER,
     ) -> None:
+        self._meter = meter
         self._store = store
         self._tool_loop = tool_loop
         self._prices = prices
@@ -296,6 +299,7 @@ class Engine:
         listed = listed_costs(run.calls, now)
         chat.costs.extend(costs_of(self._prices, run.spent, listed))
         chat.cost = sum(part.cost for part in chat.costs)
+        self._count(run, chat)
         if error is not None:
             chat.error.CopyFrom(error)
         note_outcome(
@@ -309,6 +313,16 @@ class Engine:
             await self._record(run, answered, alternatives)
         chat.output.extend(present(message) for message in (*answered, *alternatives))
         fit(chat)
+
+    def _count(self, run: Run, chat: Chat) -> None:
+        for ((provider, model), usage), part in zip(run.spent.items(), chat.costs, strict=False):
+            tokens = {
+                "prompt": usage.prompt_tokens,
+                "completion": usage.completion_tokens,
+                "cached": usage.cached_tokens,
+                "reasoning": usage.reasoning_tokens,
+            }
+            self._meter.spent(provider, model, tokens, part.cost)
 
     async def _record(self, run: Run, answered: Sequence[Message], alternatives: Sequence[Message]) -> None:
         try:

@@ -53,6 +53,11 @@ class SessionQueue:
         """Return the number of exchanges of a session that run or wait in this process."""
         return self._wanted[session_id]
 
+    @property
+    def waiting(self) -> int:
+        """How many exchanges wait for another of their session."""
+        return self._wanted.total() - len(self._wanted)
+
     async def _acquire(self, turn: str, queue: asyncio.Lock, noun: str) -> None:
         had_to_wait = queue.locked()
         with ExitStack() as given_back:

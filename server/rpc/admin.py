@@ -5,8 +5,6 @@ Serves nothing of the API, and channelz is on none of the API's ports. A further
 line in `_add`.
 """
 
-import ipaddress
-
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2_grpc
@@ -34,7 +32,7 @@ class Admin:
         await self._server.start()
         address = self._address.model_copy(update={"port": self.port})
         log.info("admin_port_serves", address=str(address), services=self._services)
-        if not _is_loopback(address.host):
+        if not address.is_loopback:
             log.warning(
                 "admin_port_is_open_to_others",
                 address=str(address),
@@ -65,10 +63,3 @@ def _add_channelz(server: grpc.aio.Server) -> str:
         ) from None
     channelz.add_channelz_servicer(server)
     return str(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -39,6 +39,16 @@ class Health(HealthServicer):
         self._is_stopping = True
         self._publish()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the server is to stop."""
+        return self._is_stopping
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the server as a whole is reported as not serving, though it is not to stop."""
+        return not self._serving.get("", True)
+
     async def Check(self, request: HealthCheckRequest, context: Served) -> HealthCheckResponse:
         """Return the status of a name, or end the call with NOT_FOUND."""
         if request.service not in self._serving:

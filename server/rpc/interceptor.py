@@ -36,6 +36,7 @@ from server.rpc.observing import Observed
 from server.rpc.open_methods import OpenMethods
 from server.rpc.rate_limits import Limits
 from server.storage.keys import Caller, Keys
+from server.telemetry.meter import NO_METER, Meter, MethodMeter
 from server.telemetry.notes import note_org
 
 log = structlog.get_logger()
@@ -75,7 +76,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         *,
         call_seconds: float,
         message_seconds: float,
+        meter: Meter = NO_METER,
     ) -> None:
+        self._meter = meter
         self._keys = keys
         self._key_ends = key_ends
         self._traffic = traffic
@@ -147,7 +150,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             with self._traffic.of(announcing):
                 return await admitted(call, announcing)
 
-        return _handler(_guarded(method, served), streams=handler.response_streaming and not bodies)
+        counting = self._meter.method(method, streams=handler.unary_stream is not None)
+        return _handler(_guarded(method, served, counting), streams=handler.response_streaming and not bodies)
 
     def _reserved_while_unread(self, call: Call, answer: Any, context: Served) -> bytes:
         """Return a whole answer serialized. It counts as unread until the caller has read it, because gRPC
@@ -164,7 +168,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def served(_: Call, announcing: Announcing) -> Any:
             return await serve(announcing.context, announcing.refuse)
 
-        return _handler(_guarded(method, served, is_open=True), streams=handler.response_streaming)
+        counting = self._meter.method(method, streams=handler.response_streaming)
+        return _handler(_guarded(method, served, counting, is_open=True), streams=handler.response_streaming)
 
     async def _only_message(self, arrivals: Arrivals, announcing: Announcing) -> bytes:
         announcing.waits = True
@@ -227,7 +232,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _guarded(
-    method: str, served: Callable[[Call, Announcing], Awaitable[Any]], *, is_open: bool = False
+    method: str,
+    served: Callable[[Call, Announcing], Awaitable[Any]],
+    counting: MethodMeter | None,
+    *,
+    is_open: bool = False,
 ) -> Callable[..., Awaitable[Any]]:
     """Return the function that gRPC calls: `served`, with errors as statuses."""
 
@@ -235,7 +244,7 @@ def _guarded(
         call = _call_of(method, context)
         announcing = Announcing(context, call)
         context.set_trailing_metadata((("x-request-id", call.request_id),))
-        with Observed(call, announcing, is_open=is_open):
+        with Observed(call, announcing, counting, is_open=is_open):
             try:
                 return await served(call, announcing)
             except grpc.aio.AbortError:  # the call has its status already

@@ -1,4 +1,4 @@
-"""What operators see of every call: its line in the log. Decides nothing, and reads no message.
+"""What operators see of every call: its line in the log, and what metrics count. Decides nothing, and reads no message.
 
 A call is `ChatService.CreateChat`; one over HTTP is named by its HTTP method and path too, without the query.
 """
@@ -14,6 +14,7 @@ import structlog
 from server.rpc.announcing import Announcing
 from server.rpc.call import Call
 from server.telemetry.logs import CALL
+from server.telemetry.meter import MethodMeter
 from server.telemetry.notes import CallNotes, enter
 from server.wire.errors import door_of, http_status
 
@@ -31,15 +32,30 @@ _OURS = (
     grpc.StatusCode.DATA_LOSS,
 )
 """Codes that say that the caller is not at fault: these lines are warnings."""
+_NAMES = {
+    code: "".join(word.capitalize() for word in code.name.split("_"))
+    for code in grpc.StatusCode
+    if code is not grpc.StatusCode.OK
+} | {grpc.StatusCode.OK: "OK"}
+"""The codes as metrics name them: `NotFound`, as in Go. (There is `Canceled`, with one l.)"""
+_NAMES[grpc.StatusCode.CANCELLED] = "Canceled"
 
 
 class Observed:
     """`with Observed(call, announcing):` surrounds one call. `announcing` has its status when it ends."""
 
-    __slots__ = ("_announcing", "_call", "_is_open", "notes")
+    __slots__ = ("_announcing", "_call", "_counting", "_is_open", "notes")
 
-    def __init__(self, call: Call, announcing: Announcing, *, is_open: bool = False) -> None:
+    def __init__(
+        self,
+        call: Call,
+        announcing: Announcing,
+        counting: MethodMeter | None = None,
+        *,
+        is_open: bool = False,
+    ) -> None:
         """`is_open`: a call of health or reflection, which are logged as `debug`: health is asked all the time."""
+        self._counting = counting
         self._call = call
         self._announcing = announcing
         self._is_open = is_open
@@ -47,12 +63,16 @@ class Observed:
 
     def __enter__(self) -> "Observed":
         enter(self.notes)
+        if self._counting:
+            self._counting.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         code = self._code(kind)
+        if self._counting:
+            self._counting.end(_NAMES[code], time.perf_counter() - self.notes.started)
         level = logging.DEBUG if self._is_open else logging.WARNING if code in _OURS else logging.INFO
         if log.is_enabled_for(level):
             self._write(level, code)

@@ -74,6 +74,14 @@ class Database(Protocol):
     watch: Callable[[bool], None]
     """Called in any thread when all writes begin to fail, and when they succeed again."""
 
+    measure: Callable[[int, float], None]
+    """Told of each commit, in whatever thread: how many writes it had, and how many seconds it took."""
+
+    @property
+    def writes_waiting(self) -> int:
+        """How many writes wait for a commit, or are in one."""
+        ...
+
     async def read(self, work: Callable[[Connection], T], *, long: bool = False) -> T:
         """Run `work`, which only reads, and unless it is `long`, usually takes less than a millisecond.
 

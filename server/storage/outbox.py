@@ -167,6 +167,15 @@ class Outbox:
         )
         return [Waiting(*(*row[:-1], orjson.loads(row[-1]))) for row in rows]
 
+    async def waiting(self) -> int:
+        """Return how many deliveries wait, due or not."""
+        return await self._database.read(
+            lambda connection: int(
+                connection.execute("SELECT count(*) FROM outbox WHERE due_at IS NOT NULL").fetchone()[0]
+            ),
+            long=True,
+        )
+
     async def until_due(self) -> float | None:
         """Return the seconds until the next row is due."""
         now = self._due_clock()

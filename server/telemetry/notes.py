@@ -9,7 +9,16 @@ from contextvars import ContextVar
 class CallNotes:
     """The notes of one call. What is not known, or does not apply, is None."""
 
-    __slots__ = ("chat", "completion_tokens", "failure", "org", "prompt_tokens", "request_id", "started")
+    __slots__ = (
+        "_has_tokens",
+        "chat",
+        "completion_tokens",
+        "failure",
+        "org",
+        "prompt_tokens",
+        "request_id",
+        "started",
+    )
 
     def __init__(self, request_id: str, started: float) -> None:
         self.request_id = request_id
@@ -21,6 +30,12 @@ class CallNotes:
         self.completion_tokens: int | None = None
         self.failure: str | None = None
         """The code of the error of an exchange that is recorded as incomplete or failed: its call may be OK."""
+        self._has_tokens = False
+
+    def begin_tokens(self) -> bool:
+        """Return whether no token of the call has come before; from now on one has."""
+        is_first, self._has_tokens = not self._has_tokens, True
+        return is_first
 
 
 # A context variable, because an exchange goes on in tasks of its own, and providers know nothing of calls.

@@ -8,6 +8,7 @@ a lock first (`Connection.lock`), and runs again after a deadlock. Knows no tabl
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -54,6 +55,11 @@ class PostgresDatabase:
         self._closed = False
         self._failing = False
         self.watch: Callable[[bool], None] = _nobody
+        self.measure: Callable[[int, float], None] = _unmeasured
+
+    @property
+    def writes_waiting(self) -> int:
+        return len(self._writing)
 
     @classmethod
     async def connect(cls, url: str, connections: int) -> "PostgresDatabase":
@@ -162,7 +168,9 @@ class PostgresDatabase:
             except BaseException:
                 await _roll_back(driver)
                 raise
+            began = time.perf_counter()
             await _commit(driver, connection)
+            self.measure(1, time.perf_counter() - began)
             return result
 
     async def _watched(self, writing: Awaitable[T]) -> T:
@@ -219,6 +227,10 @@ class PostgresSnapshot:
 
 def _nobody(_: bool) -> None:
     """Watches nothing."""
+
+
+def _unmeasured(_: int, __: float) -> None:
+    """Measures nothing."""
 
 
 async def _commit(driver: Driver, connection: PostgresConnection) -> None:

@@ -91,6 +91,19 @@ class SqliteDatabase:
         self._writer.watch = watch
 
     @property
+    def measure(self) -> Callable[[int, float], None]:
+        """As `Database.measure`; called in the writer's thread."""
+        return self._writer.measure
+
+    @measure.setter
+    def measure(self, measure: Callable[[int, float], None]) -> None:
+        self._writer.measure = measure
+
+    @property
+    def writes_waiting(self) -> int:
+        return self._writer.waiting
+
+    @property
     def reader(self) -> SqliteConnection:
         """The connection that `read` uses."""
         return self._reader

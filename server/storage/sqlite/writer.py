@@ -90,8 +90,16 @@ class Writer:
         self._failing = False
         self.watch: Callable[[bool], None] = _nobody
         """Called in the thread when writes begin to fail because of the disk, and when they succeed again."""
+        self.measure: Callable[[int, float], None] = _unmeasured
+        """Told in the thread of each commit: how many writes it had, and how many seconds it took."""
+        self._committing = 0
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for a commit, or are in one."""
+        return len(self._waiting) + self._committing
 
     def put(self, write: Write) -> None:
         """Add a write. Must be called in its loop."""
@@ -202,6 +210,7 @@ class Writer:
     def _finish(self, handed: _Handed) -> None:
         """Commit, and answer the callers."""
         batch, results = handed
+        self._committing, began = len(batch), time.perf_counter()
         try:
             if results is None:
                 with self._write_lock:
@@ -213,6 +222,9 @@ class Writer:
                     self._write_lock.end()
         except sqlite3.Error as error:
             results = [(None, storage_error(error))] * len(batch)
+        self._committing = 0
+        if batch:
+            self.measure(len(batch), time.perf_counter() - began)
         if any(write.erases for write in batch):
             self._erase()
         for loop in {write.loop for write in batch}:
@@ -346,6 +358,10 @@ class _WriteLock:
 
 def _nobody(_: bool) -> None:
     """Watch nothing."""
+
+
+def _unmeasured(_: int, __: float) -> None:
+    """Measures nothing."""
 
 
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
