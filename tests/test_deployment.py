@@ -284,6 +284,27 @@ async def test_probes_find_a_server_that_serves_and_one_that_does_not(tmp_path: 
     assert health_check(parley.http) == 1
 
 
+async def test_readiness_is_probed_where_the_server_answers_operators(tmp_path: Path) -> None:
+    container = pod()["containers"][0]
+    probe = container["readinessProbe"]["httpGet"]
+    [port] = [one["containerPort"] for one in container["ports"] if one["name"] == probe["port"]]
+    annotations = manifest("Deployment")["spec"]["template"]["metadata"]["annotations"]
+    address = free_address()
+    async with Serving(tmp_path / "data", "--metrics", address), httpx.AsyncClient() as client:
+        found = [
+            (await client.get(f"http://{address}{path}")).status_code
+            for path in (
+                probe["path"],
+                container["startupProbe"]["httpGet"]["path"],
+                annotations["prometheus.io/path"],
+            )
+        ]
+
+    assert found == [200, 200, 200]
+    assert manifest("ConfigMap")["data"]["PARLEY_METRICS"] == f"0.0.0.0:{port}"
+    assert annotations["prometheus.io/port"] == str(port)
+
+
 @asynccontextmanager
 async def edge(folder: Path, *servers: str) -> AsyncIterator[str]:
     """The Envoy of compose in front of these servers. Where it answers."""
