@@ -25,11 +25,14 @@ import yaml
 from gateway.ask import ask
 from gateway.page_routes import add_pages
 from gateway.tls import Tls, secrets_of, transport_socket
+from gateway.tracing import add_tracing
 
 ROOT = Path(__file__).resolve().parent.parent
 """Root of the checkout or of the installed files, to which the paths in envoy.yaml are relative."""
 CONFIG = Path(__file__).resolve().with_name("envoy.yaml")
 POLL_SECONDS = 0.02
+_SERVERS = "parley"
+"""The cluster of the servers."""
 _STATISTICS = "/stats/prometheus?filter=^(http\\.edge|cluster\\.parley|server|overload)\\."
 """What concerns the edge and the servers, whether it was used or not: a rate needs its zeros."""
 LOG_PREFIX = "envoy "
@@ -70,10 +73,14 @@ class Gateway:
         run_dir: Path,
         concurrency: int = 1,
         most_calls: int | None = None,
+        otlp_endpoint: str | None = None,
+        trace_ratio: float = 1,
         config: Path = CONFIG,
         tls: Tls | None = None,
     ) -> None:
         """`tls`: what the HTTP port is served with; None means plain HTTP."""
+        self._otlp_endpoint = otlp_endpoint
+        self._trace_ratio = trace_ratio
         self._http = http
         self._upstreams = upstreams
         self._run_dir = run_dir
@@ -112,6 +119,8 @@ class Gateway:
         self._admin = self._admin_socket()
         rendered = self._run_dir / "envoy.json"
         bootstrap = render(self._config, self._http, self._upstreams, self._admin, self._most_calls)
+        if self._otlp_endpoint is not None:
+            add_tracing(bootstrap, self._otlp_endpoint, self._trace_ratio)
         if self._tls is not None:
             for name, secret in secrets_of(self._tls).items():
                 (self._run_dir / name).write_text(secret)
@@ -204,7 +213,7 @@ class Gateway:
     async def _healthy(self) -> set[int | str]:
         """Return the ports or sockets of the upstreams to which Envoy sends calls."""
         answer = await ask(self._admin, "GET", "/clusters?format=json")
-        [cluster] = json.loads(answer.body)["cluster_statuses"]
+        cluster = next(one for one in json.loads(answer.body)["cluster_statuses"] if one["name"] == _SERVERS)
         return {
             _place(host["address"])
             for host in cluster["host_statuses"]

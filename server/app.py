@@ -78,7 +78,7 @@ from server.rpc.interceptor import CallInterceptor
 from server.rpc.key_ends import KeyEnds
 from server.rpc.rate_limits import Limits
 from server.rpc.reflection import add_reflection
-from server.rpc.state import ServerState, meter_of
+from server.rpc.state import ServerState, meter_of, tracing_of
 from server.rpc.tls import server_credentials
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
@@ -96,6 +96,7 @@ from server.services.usage import UsageService
 from server.storage.retention import Retention
 from server.storage.store import Store
 from server.telemetry.meter import NO_METER
+from server.telemetry.tracing import NO_TRACING
 from server.wire.history.lines import History
 
 log = structlog.get_logger()
@@ -196,7 +197,7 @@ class App:
             partial(fault, base_urls=settings.provider_urls) for fault in (unknown, not_called)
         ]
         self._traffic = Traffic()
-        self._meter = meter_of(settings)
+        self._meter, self._tracing = meter_of(settings), tracing_of(settings)
         self.limits = Limits(settings)
         self._key_ends = KeyEnds(store.keys, store.peers)
         interceptor = CallInterceptor(
@@ -208,6 +209,7 @@ class App:
             call_seconds=settings.call_seconds,
             message_seconds=settings.message_seconds,
             meter=self._meter,
+            tracing=self._tracing,
         )
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._tools = ToolRunner(allowed, clock)
@@ -320,7 +322,9 @@ class App:
 
     def _backend(self) -> Backend:
         """Return the backend of every provider, as operators want to see it."""
-        return self._providers if self._meter is NO_METER else MeasuredBackend(self._providers, self._meter)
+        if self._meter is NO_METER and self._tracing is NO_TRACING:
+            return self._providers
+        return MeasuredBackend(self._providers, self._meter, self._tracing)
 
     @property
     def ports(self) -> list[int]:
@@ -383,6 +387,7 @@ class App:
         await self._poster.close()
         await self._providers.close()
         await self._json_poster.close()
+        await self._tracing.close()
         if self._admin:
             await self._admin.stop()
         if self._is_draining:  # one that nobody has used stops without a word

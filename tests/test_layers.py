@@ -27,6 +27,7 @@ ONLY_IN = {
     "grpc_channelz": "server.rpc.admin",
     "grpc_health": ("server.app", "server.rpc.admin", "server.rpc.health"),
     "grpc_reflection": "server.rpc.reflection",
+    "opentelemetry": "server.telemetry.open_telemetry",
     "prometheus_client": ("server.telemetry.exposition", "server.telemetry.prometheus"),
 }
 """Packages that one layer has to itself, or a few."""

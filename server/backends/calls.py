@@ -45,6 +45,7 @@ from server.core.outbound.transport import (
     beginning,
     is_compressed,
 )
+from server.telemetry.tracing import trace_headers
 
 _SAFE_CODES = frozenset(
     {
@@ -225,7 +226,7 @@ class Call:
         response = None
         try:
             async with asyncio.timeout_at(min(self._deadline, self._loop.time() + self._stall)):
-                response = await http.send("POST", url, headers, content)
+                response = await http.send("POST", url, {**headers, **trace_headers()}, content)
                 if 200 <= response.status < 300:
                     if is_compressed(response):
                         raise UpstreamError(

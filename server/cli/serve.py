@@ -213,7 +213,7 @@ async def _run_watched(
     settings: Settings,
     servers: Servers,
     operators: Operators,
-    greet: Callable[[], Awaitable[None]],
+    greet: Callable[[], Awaitable[dict[str, Any] | None]],
     stopping: asyncio.Event,
     restarting: asyncio.Event,
     inspection: Inspection | None,
@@ -225,6 +225,8 @@ async def _run_watched(
         upstreams=servers.edges,
         most_calls=settings.server_calls if settings.limits else None,
         tls=_tls(settings),
+        otlp_endpoint=settings.otlp_endpoint,
+        trace_ratio=settings.trace_ratio,
     )
     try:
         await gateway.start()

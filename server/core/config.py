@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     """Whether the admin port also serves channelz."""
     metrics: Annotated[Address | None, NoDecode] = None
     """Where the command answers its operator over HTTP, for all of its server processes."""
+    otlp_endpoint: str | None = None
+    """http://HOST:PORT of a collector that takes OTLP over gRPC; None means no traces."""
+    trace_ratio: float = Field(default=1, ge=0, le=1)
+    """Which part of the traces is recorded that begin here; others as whoever began them says."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on lines are logged; each call is one of `info`, or `warning` where the server failed."""
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -232,6 +236,16 @@ class Settings(BaseSettings):
     def _on_the_admin_port(cls, value: bool, info: ValidationInfo) -> bool:
         if value and "admin" in info.data and info.data["admin"] is None:
             raise ValueError("is on the admin port alone; name one with --admin HOST:PORT (PARLEY_ADMIN)")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _collector(cls, value: str | None) -> str | None:
+        scheme, _, rest = (value or "").partition("://")
+        if value is not None:
+            if scheme not in ("http", "https"):
+                raise ValueError("must be a URL http://HOST:PORT, or https://HOST:PORT")
+            Address.parse(rest)
         return value
 
     @field_validator("database")

@@ -38,6 +38,7 @@ from server.rpc.rate_limits import Limits
 from server.storage.keys import Caller, Keys
 from server.telemetry.meter import NO_METER, Meter, MethodMeter
 from server.telemetry.notes import note_org
+from server.telemetry.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger()
 
@@ -77,8 +78,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call_seconds: float,
         message_seconds: float,
         meter: Meter = NO_METER,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._meter = meter
+        self._tracing = tracing
         self._keys = keys
         self._key_ends = key_ends
         self._traffic = traffic
@@ -151,7 +154,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 return await admitted(call, announcing)
 
         counting = self._meter.method(method, streams=handler.unary_stream is not None)
-        return _handler(_guarded(method, served, counting), streams=handler.response_streaming and not bodies)
+        guarded = _guarded(method, served, counting, self._tracing)
+        return _handler(guarded, streams=handler.response_streaming and not bodies)
 
     def _reserved_while_unread(self, call: Call, answer: Any, context: Served) -> bytes:
         """Return a whole answer serialized. It counts as unread until the caller has read it, because gRPC
@@ -169,7 +173,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return await serve(announcing.context, announcing.refuse)
 
         counting = self._meter.method(method, streams=handler.response_streaming)
-        return _handler(_guarded(method, served, counting, is_open=True), streams=handler.response_streaming)
+        guarded = _guarded(method, served, counting, self._tracing, is_open=True)
+        return _handler(guarded, streams=handler.response_streaming)
 
     async def _only_message(self, arrivals: Arrivals, announcing: Announcing) -> bytes:
         announcing.waits = True
@@ -235,6 +240,7 @@ def _guarded(
     method: str,
     served: Callable[[Call, Announcing], Awaitable[Any]],
     counting: MethodMeter | None,
+    tracing: Tracing,
     *,
     is_open: bool = False,
 ) -> Callable[..., Awaitable[Any]]:
@@ -244,7 +250,7 @@ def _guarded(
         call = _call_of(method, context)
         announcing = Announcing(context, call)
         context.set_trailing_metadata((("x-request-id", call.request_id),))
-        with Observed(call, announcing, counting, is_open=is_open):
+        with Observed(call, announcing, counting, tracing, is_open=is_open):
             try:
                 return await served(call, announcing)
             except grpc.aio.AbortError:  # the call has its status already

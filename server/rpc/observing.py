@@ -1,4 +1,4 @@
-"""What operators see of every call: its line in the log, and what metrics count. Decides nothing, and reads no message.
+"""What operators see of every call: its line in the log, its span, its counts. Decides nothing, and reads no message.
 
 A call is `ChatService.CreateChat`; one over HTTP is named by its HTTP method and path too, without the query.
 """
@@ -16,6 +16,7 @@ from server.rpc.call import Call
 from server.telemetry.logs import CALL
 from server.telemetry.meter import MethodMeter
 from server.telemetry.notes import CallNotes, enter
+from server.telemetry.tracing import NO_TRACING, Span, Tracing
 from server.wire.errors import door_of, http_status
 
 log = structlog.get_logger()
@@ -51,6 +52,7 @@ class Observed:
         call: Call,
         announcing: Announcing,
         counting: MethodMeter | None = None,
+        tracing: Tracing = NO_TRACING,
         *,
         is_open: bool = False,
     ) -> None:
@@ -60,6 +62,8 @@ class Observed:
         self._announcing = announcing
         self._is_open = is_open
         self.notes = CallNotes(call.request_id, time.perf_counter())
+        if not is_open:
+            self.notes.span = tracing.call(call.method, call.metadata)
 
     def __enter__(self) -> "Observed":
         enter(self.notes)
@@ -73,9 +77,28 @@ class Observed:
         code = self._code(kind)
         if self._counting:
             self._counting.end(_NAMES[code], time.perf_counter() - self.notes.started)
+        if self.notes.span:
+            self._end_span(self.notes.span, code)
         level = logging.DEBUG if self._is_open else logging.WARNING if code in _OURS else logging.INFO
         if log.is_enabled_for(level):
             self._write(level, code)
+
+    def _end_span(self, span: Span, code: grpc.StatusCode) -> None:
+        call, notes = self._call, self.notes
+        attributes: dict[str, str | int] = {
+            "rpc.grpc.status_code": code.value[0],
+            "parley.request_id": notes.request_id[:_LONGEST],
+        }
+        if call.http_path is not None:
+            attributes |= {
+                "http.request.method": call.metadata.get("x-envoy-original-method", ""),
+                "url.path": call.http_path.partition("?")[0][:_LONGEST],
+                "http.response.status_code": self._http_status(code),
+            }
+        known = {"org": notes.org, "chat": notes.chat, "failure": notes.failure}
+        attributes |= {f"parley.{name}": value for name, value in known.items() if value is not None}
+        refused = self._announcing.refused
+        span.end(attributes, (refused.reason.lower() if refused else code.name) if code in _OURS else None)
 
     def _code(self, kind: type[BaseException] | None) -> grpc.StatusCode:
         if self._announcing.refused is not None:

@@ -12,6 +12,7 @@ from server.rpc.health import Health
 from server.rpc.rate_limits import Limits
 from server.storage.store import Store
 from server.telemetry.meter import NO_METER, Meter
+from server.telemetry.tracing import NO_TRACING, Tracing
 
 _SECONDS = 2.0
 """How long the database may take to answer."""
@@ -26,6 +27,20 @@ def meter_of(settings: Settings) -> Meter:
     return PrometheusMeter(
         version("parley-server"), providers={*BASE_URLS, *settings.provider_urls}, priced=set(settings.prices)
     )
+
+
+def tracing_of(settings: Settings) -> Tracing:
+    """Return what makes the spans of a server with these settings. Raises ValueError when it is not installed."""
+    if settings.otlp_endpoint is None:
+        return NO_TRACING
+    try:
+        from server.telemetry.open_telemetry import OpenTelemetry
+    except ModuleNotFoundError:
+        raise ValueError(
+            "--otlp-endpoint (PARLEY_OTLP_ENDPOINT) needs OpenTelemetry: install it with "
+            "`pip install 'parley-server[traces]'`"
+        ) from None
+    return OpenTelemetry(settings.otlp_endpoint, settings.trace_ratio)
 
 
 class ServerState:

@@ -5,6 +5,8 @@ but ids."""
 
 from contextvars import ContextVar
 
+from server.telemetry.tracing import Span
+
 
 class CallNotes:
     """The notes of one call. What is not known, or does not apply, is None."""
@@ -17,6 +19,7 @@ class CallNotes:
         "org",
         "prompt_tokens",
         "request_id",
+        "span",
         "started",
     )
 
@@ -30,6 +33,8 @@ class CallNotes:
         self.completion_tokens: int | None = None
         self.failure: str | None = None
         """The code of the error of an exchange that is recorded as incomplete or failed: its call may be OK."""
+        self.span: Span | None = None
+        """Where the server makes traces."""
         self._has_tokens = False
 
     def begin_tokens(self) -> bool:
