@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 """Root of the checkout or of the installed files, to which the paths in envoy.yaml are relative."""
 CONFIG = Path(__file__).resolve().with_name("envoy.yaml")
 POLL_SECONDS = 0.02
-_SERVERS = "parley"
-"""The cluster of the servers."""
+_GRPC, _WEBSOCKET = "parley", "parley_websocket"
+"""The clusters of envoy.yaml."""
 _STATISTICS = "/stats/prometheus?filter=^(http\\.edge|cluster\\.parley|server|overload)\\."
 """What concerns the edge and the servers, whether it was used or not: a rate needs its zeros."""
 LOG_PREFIX = "envoy "
@@ -62,6 +62,8 @@ class GatewayError(Exception):
 class Gateway:
     """One Envoy in front of `upstreams`, which refuses calls beyond `most_calls` concurrent ones.
 
+    `websockets` are the addresses of the same servers for WebSocket connections.
+
     `http_port` is the real port once `start` has returned.
     """
 
@@ -71,6 +73,7 @@ class Gateway:
         http: Address,
         upstreams: Sequence[Upstream],
         run_dir: Path,
+        websockets: list[Address] | None = None,
         concurrency: int = 1,
         most_calls: int | None = None,
         otlp_endpoint: str | None = None,
@@ -83,6 +86,7 @@ class Gateway:
         self._trace_ratio = trace_ratio
         self._http = http
         self._upstreams = upstreams
+        self._websockets = websockets or []
         self._run_dir = run_dir
         self._concurrency = concurrency
         self._most_calls = most_calls
@@ -118,7 +122,14 @@ class Gateway:
         self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._admin = self._admin_socket()
         rendered = self._run_dir / "envoy.json"
-        bootstrap = render(self._config, self._http, self._upstreams, self._admin, self._most_calls)
+        bootstrap = render(
+            self._config,
+            self._http,
+            self._upstreams,
+            self._admin,
+            self._most_calls,
+            websockets=self._websockets,
+        )
         if self._otlp_endpoint is not None:
             add_tracing(bootstrap, self._otlp_endpoint, self._trace_ratio)
         if self._tls is not None:
@@ -162,8 +173,8 @@ class Gateway:
         self._relay = asyncio.create_task(self._relay_log())
 
     async def ready(self, within: float = 30) -> None:
-        """Wait until HTTP answers and an upstream is healthy. Raises GatewayError when Envoy exits or after
-        `within` seconds."""
+        """Wait until HTTP answers and an upstream is healthy, for WebSocket connections too. Raises GatewayError
+        when Envoy exits or after `within` seconds."""
         try:
             async with asyncio.timeout(within):
                 while not await self.answers():
@@ -202,7 +213,7 @@ class Gateway:
         place = str(upstream) if isinstance(upstream, Path) else upstream[1]
         try:
             async with asyncio.timeout(within):
-                while (place in await self._healthy()) is not healthy:  # noqa: ASYNC110 (another process has no event)
+                while (place in await self._healthy(_GRPC) | await self._healthy(_WEBSOCKET)) is not healthy:  # noqa: ASYNC110 (another process has no event)
                     await asyncio.sleep(POLL_SECONDS)
         except OSError:  # TimeoutError is one
             state = "healthy" if healthy else "gone"
@@ -210,13 +221,14 @@ class Gateway:
                 f"Envoy does not find the server on {place} {state} after {within:g} s"
             ) from None
 
-    async def _healthy(self) -> set[int | str]:
-        """Return the ports or sockets of the upstreams to which Envoy sends calls."""
+    async def _healthy(self, name: str) -> set[int | str]:
+        """Return the ports or sockets of the upstreams of a cluster to which Envoy sends calls."""
         answer = await ask(self._admin, "GET", "/clusters?format=json")
-        cluster = next(one for one in json.loads(answer.body)["cluster_statuses"] if one["name"] == _SERVERS)
         return {
             _place(host["address"])
-            for host in cluster["host_statuses"]
+            for cluster in json.loads(answer.body)["cluster_statuses"]
+            if cluster["name"] == name
+            for host in cluster.get("host_statuses", ())
             if host["health_status"] == {"eds_health_status": "HEALTHY"}
         }
 
@@ -265,9 +277,11 @@ class Gateway:
     async def answers(self) -> bool:
         """Return whether /healthz says that calls are wanted and can be served."""
         try:
+            if self._websockets and not await self._healthy(_WEBSOCKET):
+                return False
             if self._tls is not None:  # of which this process is no client
                 live = (await ask(self._admin, "GET", "/ready")).status == 200
-                return live and bool(await self._healthy())
+                return live and bool(await self._healthy(_GRPC))
             return (await ask((reachable(self._http)), "GET", "/healthz")).status == 200
         except OSError:
             return False
@@ -311,7 +325,13 @@ def load(config: Path) -> dict[str, Any]:
 
 
 def render(
-    config: Path, http: Address, upstreams: Sequence[Upstream], admin: Path, most_calls: int | None = None
+    config: Path,
+    http: Address,
+    upstreams: Sequence[Upstream],
+    admin: Path,
+    most_calls: int | None = None,
+    *,
+    websockets: list[Address] | None = None,
 ) -> dict[str, Any]:
     """Return `config` with this start's addresses and the pages, and with a lower limit of concurrent calls
     if given."""
@@ -323,9 +343,10 @@ def render(
     # the send buffer, which other systems number otherwise
     for option in resources["listeners"][0]["socket_options"]:
         option |= {"level": socket.SOL_SOCKET, "name": socket.SO_SNDBUF}
-    resources["clusters"][0]["load_assignment"]["endpoints"] = [
-        {"lb_endpoints": [{"endpoint": {"address": _address_of(upstream)}} for upstream in upstreams]}
-    ]
+    for cluster, places in zip(resources["clusters"], (upstreams, websockets or []), strict=True):
+        cluster["load_assignment"]["endpoints"] = [
+            {"lb_endpoints": [{"endpoint": {"address": _address_of(place)}} for place in places]}
+        ]
     manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     add_pages(manager["route_config"]["virtual_hosts"][0], ROOT)
     if most_calls is not None:

@@ -91,7 +91,8 @@ def _summaries(file: FileDescriptorProto, index: int) -> dict[int, str]:
 def _methods_of(service: ServiceDescriptorProto, summaries: dict[int, str]) -> Iterator[_Method]:
     posted = {method.input_type for method in service.method if _has_post(method)}
     for place, method in enumerate(service.method):
-        if method.output_type != _HTTP_BODY:
+        # a call with many requests has no place in these methods: its stub is among those of the protos
+        if method.output_type != _HTTP_BODY and not method.client_streaming:
             yield _Method(
                 service.name,
                 method.name,

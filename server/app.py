@@ -8,6 +8,7 @@ import asyncio
 import gc
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import structlog
@@ -41,6 +42,7 @@ from generated.parley.v1 import (
     usage_service_pb2,
     usage_service_pb2_grpc,
 )
+from generated.parley.v1.response_service_pb2 import ConnectResponsesEvent
 from server.agents.agents import Agents
 from server.agents.knowledge import KnowledgeBases
 from server.agents.tools import ToolRunner
@@ -73,6 +75,7 @@ from server.exchange.tool_loop import ToolLoop
 from server.rpc import health
 from server.rpc.activity import Traffic
 from server.rpc.admin import Admin
+from server.rpc.context import asynchronous
 from server.rpc.idempotency import Idempotency
 from server.rpc.interceptor import CallInterceptor
 from server.rpc.key_ends import KeyEnds
@@ -97,7 +100,9 @@ from server.storage.retention import Retention
 from server.storage.store import Store
 from server.telemetry.meter import NO_METER
 from server.telemetry.tracing import NO_TRACING
+from server.websocket.listener import Listener
 from server.wire.history.lines import History
+from server.wire.response_frames import frame_of, request_of
 
 log = structlog.get_logger()
 
@@ -118,6 +123,7 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),  # Envoy pings idle connections
 ]
+_CONNECT = "/parley.v1.ResponseService/ConnectResponses"
 _PAUSE_SECONDS = 0.05
 _QUIET_PAUSES = 4
 _MOST_PAUSES = 40
@@ -200,7 +206,7 @@ class App:
         self._meter, self._tracing = meter_of(settings), tracing_of(settings)
         self.limits = Limits(settings)
         self._key_ends = KeyEnds(store.keys, store.peers)
-        interceptor = CallInterceptor(
+        self._interceptor = CallInterceptor(
             store.keys,
             self._key_ends,
             Idempotency(store.idempotency),
@@ -211,7 +217,7 @@ class App:
             meter=self._meter,
             tracing=self._tracing,
         )
-        self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[self._interceptor], options=_OPTIONS)
         self._tools = ToolRunner(allowed, clock)
         self._json_poster = JsonPoster(allowed)
         self._account = TwilioAccount.of(settings)
@@ -254,7 +260,7 @@ class App:
         self._register(engine, self._streams, agents, resolver, clock)
         self._state = ServerState(store, self._meter, self._health)
         self._state.show(self.limits, session_queue, self._deliveries)
-        self.grpc_port = self.admin_port = 0
+        self.grpc_port = self.websocket_port = self.admin_port = 0
         self._is_draining = False
 
     async def start(self) -> None:
@@ -273,6 +279,12 @@ class App:
                     f"admin address {self._settings.admin} is taken or cannot be listened on"
                 ) from None
             self.admin_port = self._admin.port
+        websocket = self._settings.websocket
+        try:
+            await self._sockets.start(websocket.host, websocket.port)
+        except OSError:
+            raise ListenError(f"WebSocket address {websocket} is taken or cannot be listened on") from None
+        self.websocket_port = self._sockets.port
         offload.leave_turns()
         await self._recovery.start()
         self._key_ends.start()
@@ -335,16 +347,22 @@ class App:
     def edges(self) -> list[tuple[str, int] | Path]:
         return [self._settings.edge_of(self.grpc_port)]
 
+    @property
+    def websocket_ports(self) -> list[int]:
+        return [self.websocket_port]
+
     async def drain(self, *, always: bool = False) -> None:
         """Report as not serving, and serve on until every health check has certainly seen it.
 
         Does not wait when no call has come for that long, unless `always`: an unused server stops at once.
         """
         self._health.stop()
+        self._sockets.leave()
         if always or self._traffic.within(self._settings.drain_seconds):
             self._is_draining = True
             log.info("draining", calls=self._traffic.under_way, seconds=self._settings.drain_seconds)
             await asyncio.sleep(self._settings.drain_seconds)
+        self._traffic.retire()  # not before: whoever connects again is to come to another server
 
     async def drain_arrivals(self) -> None:
         """Take the calls that were already sent to a server that gets no new ones, until none has come for a
@@ -368,7 +386,8 @@ class App:
         call is refused. gRPC cancels only the calls whose clients do not read to the end.
         """
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
-        closing = asyncio.create_task(self._server.stop(grace + 2 * _NOTICE_SECONDS))
+        self._traffic.retire()
+        closing = asyncio.create_task(self._close_doors(grace + 2 * _NOTICE_SECONDS))
         finishing = asyncio.create_task(self._streams.finish(grace))
         await asyncio.wait({closing, finishing}, timeout=grace)
         await self._traffic.refuse(_NOTICE_SECONDS, begun=False)
@@ -393,6 +412,10 @@ class App:
         if self._is_draining:  # one that nobody has used stops without a word
             log.info("stopped")
 
+    async def _close_doors(self, within_seconds: float) -> None:
+        """Take no more calls, and wait for those that run."""
+        await asyncio.gather(self._server.stop(within_seconds), self._sockets.close())
+
     def _delivering(self, allowed: AllowedHosts, answering: Inbound, clock: Clock) -> Deliveries:
         settings = self._settings
         patience = Patience(
@@ -404,6 +427,16 @@ class App:
             inbound.KIND: answering,
         }
         return Deliveries(self.store.outbox, sinks, patience, self.store.peers, self._meter)
+
+    def _listener(self, responses: ResponseService) -> Listener:
+        """WebSocket connections: calls of ConnectResponses, in JSON."""
+        in_json: Any = grpc.stream_stream_rpc_method_handler(
+            responses.ConnectResponses,
+            request_deserializer=request_of,
+            response_serializer=ConnectResponsesEvent.SerializeToString,
+        )
+        wrapped: Any = self._interceptor.wrap_connection(_CONNECT, asynchronous(in_json))
+        return Listener(wrapped.stream_stream, frame_of, self._settings.unread_seconds)
 
     def _register(
         self, engine: Engine, streams: Streams, agents: Agents, resolver: TurnResolver, clock: Clock
@@ -422,9 +455,9 @@ class App:
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
             CompletionService(engine, streams, resolver, agents, silent), server
         )
-        response_service_pb2_grpc.add_ResponseServiceServicer_to_server(
-            ResponseService(engine, streams, resolver, store.chats, silent), server
-        )
+        responses = ResponseService(engine, streams, resolver, store.chats, silent)
+        response_service_pb2_grpc.add_ResponseServiceServicer_to_server(responses, server)
+        self._sockets = self._listener(responses)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
             ConversationService(streams, resolver, store.sessions, store.chats, clock, self.capacity), server
         )

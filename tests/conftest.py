@@ -166,6 +166,7 @@ class running:
         self.gateway = Gateway(
             http=("127.0.0.1", 0),
             upstreams=[("127.0.0.1", self.app.grpc_port)],
+            websockets=[("127.0.0.1", self.app.websocket_port)],
             run_dir=settings.data / "run",
             most_calls=self._edge_calls,
         )

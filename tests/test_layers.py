@@ -23,6 +23,7 @@ ONLY_IN = {
     "protovalidate": "server.content.validation",
     "uuid_utils": "server.core.ids",
     "rich": ("server.cli.database", "server.cli.panel", "server.cli.load"),
+    "websockets": "server.websocket",
     "uvloop": ("server.cli.start", "server.cli.worker", "server.cli.load.command"),
     "grpc_channelz": "server.rpc.admin",
     "grpc_health": ("server.app", "server.rpc.admin", "server.rpc.health"),

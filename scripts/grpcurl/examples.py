@@ -70,6 +70,9 @@ EXAMPLES: dict[str, dict[str, Example]] = {
             {"model": "$AGENT", "input": "Hello", "background": True}, persists="RESPONSE"
         ),
         "StreamResponse": Example({"model": "$AGENT", "input": "Hello"}, prints="response.completed"),
+        "ConnectResponses": Example(
+            {"create": {"model": "$AGENT", "input": "Hello", "store": False}}, prints="response.completed"
+        ),
         "PostResponse": Example({"model": "$AGENT", "input": "Hello", "stream": False}, prints=_HTTP_BODY),
         "WatchResponse": Example({"response_id": "$RESPONSE"}, prints="response.completed"),
         "GetResponse": Example({"response_id": "$RESPONSE"}, prints="You said: Hello"),

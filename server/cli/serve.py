@@ -44,6 +44,9 @@ class Servers(Watched, Protocol):
     """The servers behind Envoy: an App, or Workers."""
 
     @property
+    def websocket_ports(self) -> list[int]: ...
+
+    @property
     def ports(self) -> list[int]:
         """The servers' ports, on the host of `--grpc`; the first is its port."""
         ...
@@ -223,6 +226,7 @@ async def _run_watched(
         http=(settings.http.host, settings.http.port),
         run_dir=settings.data / "run",
         upstreams=servers.edges,
+        websockets=[(settings.websocket.host, port) for port in servers.websocket_ports],
         most_calls=settings.server_calls if settings.limits else None,
         tls=_tls(settings),
         otlp_endpoint=settings.otlp_endpoint,

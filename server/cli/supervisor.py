@@ -57,11 +57,18 @@ class Workers:
         """Where Envoy reaches the processes."""
         return [worker.edge for worker in self._workers]
 
+    @property
+    def websocket_ports(self) -> list[int]:
+        """Those where the processes take WebSocket connections."""
+        return [worker.websocket_port for worker in self._workers]
+
     async def spawn(self) -> None:
         """Start the processes, not yet serving. Raises WorkerError when a port is unavailable."""
         for number in range(self._settings.workers):
             worker = Worker(
-                _with_admin_port(self._settings, number), self._settings.grpc.port if number == 0 else 0
+                _with_admin_port(self._settings, number),
+                self._settings.grpc.port if number == 0 else 0,
+                self._settings.websocket.port if number == 0 else 0,
             )
             self._workers.append(worker)
             await worker.spawn()
@@ -75,13 +82,13 @@ class Workers:
         """Replace the processes one after the other; while one starts, the others serve all calls."""
         for worker in self._workers:
             for other in self._workers:
-                await gateway.finds(other.edge, healthy=True)
+                await _found(gateway, other, healthy=True)
             worker.serves.clear()
             await worker.drain("leave")
-            await gateway.finds(worker.edge, healthy=False)
+            await _found(gateway, worker, healthy=False)
             worker.stop()
             await worker.serves.wait()
-            await gateway.finds(worker.edge, healthy=True)
+            await _found(gateway, worker, healthy=True)
             log.info("worker_restarted", port=worker.port, pid=worker.pid)
 
     async def metrics(self) -> str:
@@ -143,22 +150,32 @@ class Workers:
 class Worker:
     """One server process."""
 
-    def __init__(self, settings: Settings, port: int) -> None:
-        try:
-            self._reserved: socket.socket = reserve((settings.grpc.host, port))
-        except GatewayError as error:
-            raise WorkerError(str(error)) from None
-        self.port: int = self._reserved.getsockname()[1]
+    def __init__(self, settings: Settings, port: int, websocket_port: int) -> None:
+        self._reserved: list[socket.socket] = []
+        self.port = self._reserve(settings.grpc.host, port)
+        self.websocket_port = self._reserve(settings.websocket.host, websocket_port)
         self.serves = asyncio.Event()
         self._metrics_port: int | None = None
         self.is_to_end = False
         """Whether its end is wanted: otherwise it is an accident."""
-        address = settings.grpc.model_copy(update={"port": self.port})
+        addresses = {
+            "grpc": settings.grpc.model_copy(update={"port": self.port}),
+            "websocket": settings.websocket.model_copy(update={"port": self.websocket_port}),
+        }
         paths = {name: getattr(settings, name) for name in ("data", "tls_cert", "tls_key", "client_ca")}
         whole = {name: path and path.absolute() for name, path in paths.items()}  # it works in another folder
-        self._settings = settings.model_copy(update={"grpc": address, **whole})
+        self._settings = settings.model_copy(update={**addresses, **whole})
         self.edge = self._settings.edge_of(self.port)
+        self.websocket_edge = (settings.websocket.host, self.websocket_port)
         self._process: asyncio.subprocess.Process | None = None
+
+    def _reserve(self, host: str, port: int) -> int:
+        try:
+            self._reserved.append(reserve((host, port)))
+        except GatewayError as error:
+            raise WorkerError(str(error)) from None
+        bound: int = self._reserved[-1].getsockname()[1]
+        return bound
 
     @property
     def pid(self) -> int:
@@ -235,7 +252,8 @@ class Worker:
         """Wait for the end of a process that was ordered to stop."""
         if self._process is not None:
             await self.exit_code()
-        self._reserved.close()
+        for reserved in self._reserved:
+            reserved.close()
 
     def _send(self, line: bytes) -> None:
         with contextlib.suppress(OSError, RuntimeError):  # the process is gone
@@ -249,6 +267,12 @@ class Worker:
         line = await stdout.readline()
         answer: dict[str, Any] = orjson.loads(line) if line.endswith(b"\n") else {}
         return answer
+
+
+async def _found(gateway: Gateway, worker: Worker, *, healthy: bool) -> None:
+    """Wait until Envoy finds both ports of a worker healthy, or neither."""
+    for place in (worker.edge, worker.websocket_edge):
+        await gateway.finds(place, healthy=healthy)
 
 
 def _with_admin_port(settings: Settings, number: int) -> Settings:

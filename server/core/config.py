@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     """PEM file of the certificate's key."""
     client_ca: Path | None = None
     """PEM file of who signs the certificates of clients; they have to show one then."""
+    websocket: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=0)
+    """Where a server process takes WebSocket connections from Envoy; port 0 means any free one."""
     database: str | None = Field(default=None, repr=False)
     """A URL postgresql://…; None means the SQLite file in `data`."""
     database_connections: int = Field(default=10, ge=1, le=1000)
@@ -207,7 +209,7 @@ class Settings(BaseSettings):
             return self.grpc.host, port
         return self.data.resolve() / "run" / f"grpc-{port}.sock"
 
-    @field_validator("http", "grpc", "admin", "metrics", mode="before")
+    @field_validator("http", "grpc", "websocket", "admin", "metrics", mode="before")
     @classmethod
     def _address(cls, value: Any) -> Any:
         if not isinstance(value, str | dict | Address | None):

@@ -15,6 +15,7 @@ from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents.agents import Agent
 from server.agents.who import Who
+from server.exchange.remembered import Remembered
 from server.exchange.turn import NO_OPTIONS, Options
 from server.storage.keys import Caller
 
@@ -53,7 +54,7 @@ class After(NamedTuple):
     """The request field that names the chat."""
 
 
-Where = InSession | InConversation | InStoredSession | InNewSession | After
+Where = InSession | InConversation | InStoredSession | InNewSession | After | Remembered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from server.exchange.listed_prices import listed_costs
 from server.exchange.outgoing import OutgoingMessages, forwarded
 from server.exchange.recorded import on_record, recorded
 from server.exchange.recovery import Recovery
+from server.exchange.remembered import Remembered
 from server.exchange.repeated_calls import with_states
 from server.exchange.run import Outcome, Progress, RoundFinished, Run
 from server.exchange.session_queue import SessionQueue
@@ -118,6 +119,14 @@ class Engine:
         run = await self.begin(turn)
         async with run.locks:
             await self.drive(run)
+        return run.outcome
+
+    async def prepare(self, turn: Turn) -> Outcome:
+        """Load an exchange and run no model. Its input is what it leaves to go on from; nothing goes on record."""
+        run = await self.begin(turn)
+        async with run.locks:
+            run.outcome.chat.status = "completed"
+            self._remember(run, [])
         return run.outcome
 
     async def begin(self, turn: Turn, *, streamed: bool = False) -> Run:
@@ -244,14 +253,14 @@ class Engine:
             return await self._store.sessions.size(turn.session)
         if turn.previous is not None:
             return await self._store.chats.size(turn.previous)
-        return 0
+        return turn.remembered.size if turn.remembered is not None else 0
 
     async def _history(self, turn: Turn) -> list[Message]:
         if turn.session is not None:
             return await self._store.sessions.history(turn.session)
         if turn.previous is not None:
             return await self._store.chats.history(turn.previous)
-        return []
+        return list(turn.remembered.messages) if turn.remembered is not None else []
 
     async def _with_states(self, turn: Turn) -> Sequence[Message]:
         settings = turn.agent.member.settings
@@ -276,6 +285,8 @@ class Engine:
             chat.session_id = joined.session.id
         if turn.previous is not None:
             chat.previous_chat_id = turn.previous.id
+        elif turn.remembered is not None:
+            chat.previous_chat_id = turn.remembered.chat.id
         return chat
 
     def _stamped(self, turn: Turn, history: Sequence[Message]) -> list[Message]:
@@ -311,6 +322,8 @@ class Engine:
             run.deliveries = self._outgoing_messages.carry(chat, run.turn.carriage, answered)
         if run.turn.persists:
             await self._record(run, answered, alternatives)
+        if outcome.error is None:
+            self._remember(run, answered)
         chat.output.extend(present(message) for message in (*answered, *alternatives))
         fit(chat)
 
@@ -323,6 +336,20 @@ class Engine:
                 "reasoning": usage.reasoning_tokens,
             }
             self._meter.spent(provider, model, tokens, part.cost)
+
+    def _remember(self, run: Run, answered: Sequence[Message]) -> None:
+        """Hand over what the exchange leaves, before its messages become what callers see of them."""
+        if run.turn.remember is not None:
+            run.turn.remember(
+                Remembered.of(
+                    run.outcome.chat,
+                    run.turn.agent.private,
+                    run.context.state,
+                    [*run.history, *run.input_messages],
+                    answered,
+                    run.turn.remembered,
+                )
+            )
 
     async def _record(self, run: Run, answered: Sequence[Message], alternatives: Sequence[Message]) -> None:
         try:

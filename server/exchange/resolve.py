@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from google.protobuf.struct_pb2 import Struct, Value
 
+from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.chat_service_pb2 import ChatTransport
 from generated.parley.v1.message_pb2 import Message
@@ -30,6 +31,7 @@ from server.core.ids import new_id
 from server.exchange.asked import After, Asked, InConversation, InNewSession, InSession, InStoredSession
 from server.exchange.capacity import Capacity
 from server.exchange.outgoing import forwarded_text
+from server.exchange.remembered import Remembered
 from server.exchange.turn import Carriage, Turn
 from server.storage.keys import Caller
 from server.storage.sessions import NewSession
@@ -62,8 +64,9 @@ class TurnResolver:
         """
         where = asked.where
         agent = await self._known(asked)
-        if asked.transport is not None and isinstance(where, After):
-            raise InvalidArgument.of("transport", f"needs a session; send sessionId instead of {where.field}")
+        if asked.transport is not None and isinstance(where, After | Remembered):
+            field = where.field if isinstance(where, After) else "previous_response_id"
+            raise InvalidArgument.of("transport", f"needs a session; send sessionId instead of {field}")
         match where:
             case InSession():
                 return await self._in_session(asked, where, agent)
@@ -71,6 +74,9 @@ class TurnResolver:
                 return await self._in_conversation(asked, where, agent)
             case After():
                 return await self._after(asked, where, agent)
+            case Remembered():
+                going_on = await self._going_on(asked, where.chat, where.private, where.state, agent)
+                return replace(_turn(asked, going_on), remembered=where)
         turn = _turn(asked, await self._named(asked) or agent or _nobody())
         if isinstance(where, InStoredSession):
             return await self._in_stored_session(
@@ -162,7 +168,9 @@ class TurnResolver:
                 f"{where.field} names an exchange that is still in progress; wait for its end",
                 reason="CHAT_IN_PROGRESS",
             )
-        return replace(_turn(asked, await self._going_on(asked, previous, agent)), previous=previous)
+        state = previous.record.state if previous.record.HasField("state") else None
+        going_on = await self._going_on(asked, previous.chat, previous.private, state, agent)
+        return replace(_turn(asked, going_on), previous=previous)
 
     async def of_message(
         self, org_id: str, phone_number_ids: Sequence[str], number: str, text: str, settles: str
@@ -204,26 +212,23 @@ class TurnResolver:
         except NotFound:
             if where.field != "previous_response_id":
                 raise
-            raise NotFound(
-                "response not found; send the whole conversation as input",
-                reason="PREVIOUS_RESPONSE_NOT_FOUND",
-                violations=(Violation(where.field, "names no response that is there"),),
-            ) from None
+            raise previous_not_found() from None
 
-    async def _going_on(self, asked: Asked, previous: StoredChat, agent: Agent | None) -> Agent:
+    async def _going_on(
+        self,
+        asked: Asked,
+        chat: Chat,
+        private: dict[str, Any] | None,
+        state: ConversationState | None,
+        agent: Agent | None,
+    ) -> Agent:
         """Return who answers after a chat: the agent that the request names, otherwise the one that answered
         there; of a squad, its active member."""
-        state = previous.record.state if previous.record.HasField("state") else None
         if named := await self._named(asked, state):
             return named
-        if another := _another(agent, previous.chat.assistant_id):
+        if another := _another(agent, chat.assistant_id):
             return another
-        return (
-            await self._agents.again(
-                asked.caller, previous.chat, previous.private, state, _overrides_of(asked)
-            )
-            or _nobody()
-        )
+        return await self._agents.again(asked.caller, chat, private, state, _overrides_of(asked)) or _nobody()
 
     async def session(self, caller: Caller, session_id: str | None, noun: str = "session") -> StoredSession:
         """Return a session that accepts another exchange. Raises NotFound, or FailedPrecondition when it is
@@ -332,6 +337,15 @@ class TurnResolver:
 
     def _is_open(self, stored: StoredSession) -> bool:
         return stored.is_open and not stored.has_expired(self._clock())
+
+
+def previous_not_found() -> NotFound:
+    """The error of a `previous_response_id` that names no response of its caller."""
+    return NotFound(
+        "response not found; send the whole conversation as input",
+        reason="PREVIOUS_RESPONSE_NOT_FOUND",
+        violations=(Violation("previous_response_id", "names no response that is there"),),
+    )
 
 
 def _turn(asked: Asked, agent: Agent) -> Turn:

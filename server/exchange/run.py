@@ -151,6 +151,7 @@ class Run:
         self.turn = turn
         self.locks = locks
         """Held until the exchange is on record; the driver of the run closes this."""
+        self.history = history
         self.input_messages = input_messages
         self.context = context
         self.outcome = Outcome(_public(chat, history, input_messages), context.request.model)

@@ -11,6 +11,7 @@ from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents.agents import Agent
 from server.agents.chat_warnings import ChatWarning
+from server.exchange.remembered import Remembered
 from server.storage.keys import Caller
 from server.storage.sessions import NewSession
 from server.storage.stored_chats import StoredChat
@@ -85,6 +86,10 @@ class Turn:
     """Reads the session and its agent again: earlier exchanges may have changed both since the turn was
     made."""
     previous: StoredChat | None = None
+    remembered: Remembered | None = None
+    """What it goes on from, where that is stored nowhere."""
+    remember: Callable[[Remembered], None] | None = None
+    """Takes what the exchange leaves to go on from, when it has not failed."""
     new_session: NewSession | None = None
     """A session to be made with the exchange, in the same commit."""
     carriage: Carriage | None = None
@@ -110,4 +115,4 @@ class Turn:
             return self.session.state
         if self.previous is not None and self.previous.record.HasField("state"):
             return self.previous.record.state
-        return None
+        return self.remembered.state if self.remembered is not None else None

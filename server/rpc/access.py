@@ -70,8 +70,30 @@ def check_sent(request: Message) -> None:
                 "cannot be sent with a publishable key, which every visitor of a "
                 "page can read; use an api or a secret key",
             )
+    for one in requests_in(request):
+        check_sent(one)
 
 
 @cache
 def _of_org_keys(request: Descriptor) -> list[FieldDescriptor]:
     return [field for field in request.fields if field.GetOptions().Extensions[sent_with] == SENDER_ORG_KEY]
+
+
+def requests_in(request: Message) -> list[Message]:
+    """Return the requests of other methods that a request holds, as that of a connection does."""
+    return [
+        getattr(request, field.name)
+        for field in _request_members(request.DESCRIPTOR)
+        if request.HasField(field.name)
+    ]
+
+
+@cache
+def _request_members(request: Descriptor) -> list[FieldDescriptor]:
+    return [
+        field
+        for field in request.fields
+        if field.message_type is not None
+        and field.message_type.full_name.startswith("parley.")
+        and field.message_type.full_name.endswith("Request")
+    ]

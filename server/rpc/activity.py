@@ -19,6 +19,10 @@ class UnderWay(Protocol):
         """End the call; its caller learns that the server is stopping."""
         ...
 
+    def retire(self) -> None:
+        """End a call with many requests once none of them runs; do nothing to any other."""
+        ...
+
 
 class Traffic:
     """The running calls of a server: `with traffic.of(call):` surrounds each of them."""
@@ -54,6 +58,11 @@ class Traffic:
     def begun_within(self, seconds: float) -> bool:
         """Return whether a call began in the last `seconds`."""
         return time.monotonic() - self._last_begun < seconds
+
+    def retire(self) -> None:
+        """End connections, each when nothing runs on it: their callers open new ones, elsewhere."""
+        for call in list(self._under_way):
+            call.retire()
 
     async def refuse(self, within_seconds: float, *, begun: bool) -> None:
         """End calls and wait up to `within_seconds` until each is refused; only calls that have sent nothing

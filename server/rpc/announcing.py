@@ -61,6 +61,10 @@ class Announcing:
         """What it was ended with."""
         self.ok_status = "200"
         """The HTTP status of a call that succeeds."""
+        self.is_connection = False
+        """Whether it has many requests."""
+        self.ending: ServiceError | None = None
+        """Why a connection is to end once nothing runs on it."""
         self.last: Any = b""
         """The last HTTP body of a stream, or an empty one."""
         self._ending: asyncio.Task[None] | None = None
@@ -72,14 +76,30 @@ class Announcing:
         """End the call; its caller learns that the server is stopping."""
         self.is_broken_off = True
         if self.waits:
-            self._ending = asyncio.create_task(self._end())
+            self._ending = asyncio.create_task(self._end(_stopping()))
         else:
             self.task.cancel()
 
-    async def _end(self) -> None:
+    def end_soon(self, error: ServiceError) -> None:
+        """End a connection with `error`: at once when it waits for a request, otherwise when it would wait."""
+        if self.ending is None:
+            self.ending = error
+            if self.waits:
+                self._ending = asyncio.create_task(self._end_waiting(error))
+
+    def retire(self) -> None:
+        """End a connection soon; its caller learns that the server is stopping."""
+        if self.is_connection:
+            self.end_soon(_stopping())
+
+    async def _end_waiting(self, error: ServiceError) -> None:
+        if self.waits:  # otherwise a request came meanwhile, and is served first
+            await self._end(error)
+
+    async def _end(self, error: ServiceError) -> None:
         # InternalError: the caller has disconnected meanwhile
         with suppress(grpc.aio.AbortError, grpc.aio.InternalError):
-            await self.refuse_as_stopping()
+            await self.refuse(error)
 
     async def send_initial_metadata(self, metadata: Metadata) -> None:
         """Send the service's metadata together with `headers`."""
@@ -100,7 +120,7 @@ class Announcing:
 
     async def refuse_as_stopping(self) -> None:
         """End the call because the server is stopping. Raises grpc.aio.AbortError."""
-        await self.refuse(ServerStopping(_STOPPING, retry_after=1))
+        await self.refuse(_stopping())
 
     async def write(self, message: Any) -> None:
         """Write a message, after the headers."""
@@ -114,3 +134,7 @@ class Announcing:
 
     async def write_last(self, message: Any) -> None:
         self.last = message
+
+
+def _stopping() -> ServiceError:
+    return ServerStopping(_STOPPING, retry_after=1)

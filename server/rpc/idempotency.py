@@ -64,7 +64,7 @@ class Idempotency:
         async def once(request: Message, context: Context[Any]) -> Any:
             if HEADER not in current_call().metadata:
                 return await serve(request, context)
-            return await self._once(handler, request, context)
+            return await self.once(handler, request, context)
 
         make = (
             grpc.unary_stream_rpc_method_handler
@@ -81,7 +81,8 @@ class Idempotency:
             )
         )
 
-    async def _once(self, handler: Handler, request: Message, context: Context[Any]) -> Any:
+    async def once(self, handler: Handler, request: Message, context: Context[Any]) -> Any:
+        """Run the current call under its key, or answer it again."""
         call = current_call()
         claim = await self._keys.claim(current_caller().scope, _key_of(call), _fingerprint(call, request))
         try:

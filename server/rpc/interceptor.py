@@ -24,11 +24,12 @@ from server.core.errors import (
 )
 from server.core.ids import new_id
 from server.core.offload import by_size_one_at_a_time
-from server.rpc.access import admits, answers_with_bodies, check_sent, needs_key, only_stores
+from server.rpc.access import admits, answers_with_bodies, check_sent, needs_key, only_stores, requests_in
 from server.rpc.activity import Traffic
 from server.rpc.announcing import Announcing, serialized
 from server.rpc.arrivals import Arrivals
 from server.rpc.call import Call, enter
+from server.rpc.connection import CONNECTION_SECONDS, Connection, Surroundings, check_headers
 from server.rpc.context import Handler, Served, asynchronous
 from server.rpc.idempotency import Idempotency, serve_of
 from server.rpc.key_ends import KeyEnds
@@ -57,6 +58,8 @@ _MANY = 1_000
 _MOST_KEYLESS_BYTES = 66_000
 """Of a message without a key: a form of 64 KiB and an id. Envoy refuses larger forms itself."""
 _TOO_LARGE_WITHOUT_KEY = "the request is larger than 64 KiB, which is the most this method takes; send less"
+_ESCAPED_NUL = b"\\u0000"
+"""As JSON has it."""
 _SHOWN_IN = ("authorization", "x-api-key")
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
@@ -79,6 +82,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         message_seconds: float,
         meter: Meter = NO_METER,
         tracing: Tracing = NO_TRACING,
+        connection_seconds: float = CONNECTION_SECONDS,
     ) -> None:
         self._meter = meter
         self._tracing = tracing
@@ -92,6 +96,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._keyless = Arrivals(min(message_seconds, _KEYLESS_SECONDS))
         self._open = OpenMethods(limits, self._keyless)
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._around_requests = Surroundings(
+            limits,
+            key_ends,
+            idempotency,
+            self._authenticated,
+            self._while_key_lasts,
+            _read_by_size,
+            connection_seconds,
+        )
 
     async def intercept_service(
         self,
@@ -105,9 +118,38 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            wrap = self._wrap if method.startswith(_OURS) else self._wrap_open
+            wrap = self._wrap_open
+            if method.startswith(_OURS):
+                wrap = self.wrap_connection if handler.request_streaming else self._wrap
             wrapped = self._wrapped[method] = wrap(method, asynchronous(handler))
         return wrapped
+
+    def wrap_connection(self, method: str, handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
+        """Return the handler of a method with many requests, with everything that surrounds it and each of
+        them. The connection is a call under way for as long as it is open."""
+        serve: Any = handler.stream_stream
+
+        async def served(call: Call, announcing: Announcing) -> None:
+            announcing.is_connection = True
+            with self._traffic.of(announcing):
+                check_headers(call)
+                caller = await self._authenticated(call, announcing.context)
+                assert caller is not None
+                note_org(caller.org_name or caller.org_id)
+                with self._limits.call:
+                    if standing := self._limits.acquire(caller):
+                        announcing.headers = standing.headers
+                        standing.check()
+                    with self._limits.call_of(caller):
+                        _check_access(call, caller)
+                        await announcing.send_initial_metadata(())  # it is open, and may be idle for long
+                        connection = Connection(
+                            self._around_requests, call._replace(caller=caller), announcing, handler
+                        )
+                        await serve(connection, announcing)
+
+        counting = self._meter.method(method, streams=True)
+        return _handler(_guarded(method, served, counting, self._tracing), streams=True)
 
     def _wrap(self, method: str, handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
         """Return the handler with everything that surrounds it."""
@@ -140,7 +182,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             enter(call)
             announcing.writes_bodies = bodies
             self._limits.acquire_bytes(call.caller, len(raw), runs_model=not only_stores(method))
-            request = await by_size_one_at_a_time(len(raw), _read, parse, raw, call.caller)
+            request = await _read_by_size(parse, raw, call.caller)
             del raw
             answer = await self._while_key_lasts(call.caller, announcing, serve(request, announcing))
             await announcing.announce()
@@ -323,6 +365,10 @@ def _call_of(method: str, context: Served) -> Call:
     return Call(given if given.isascii() and given.isprintable() and given else new_id(), method, metadata)
 
 
+async def _read_by_size(parse: Callable[[bytes], Any], raw: bytes, caller: Caller | None) -> Any:
+    return await by_size_one_at_a_time(len(raw), _read, parse, raw, caller)
+
+
 def _read(parse: Callable[[bytes], Any], raw: bytes, caller: Caller | None) -> Any:
     """Return the parsed and validated request. Raises InvalidArgument or PermissionDenied."""
     try:
@@ -333,17 +379,18 @@ def _read(parse: Callable[[bytes], Any], raw: bytes, caller: Caller | None) -> A
             "the request cannot be read: it is nested too deeply or is not valid UTF-8"
         ) from None
     values = check_values(request, named=_in_body)
-    if b"\0" in raw and (field := nul_in(request)) not in (None, *_PATH_IDS):
+    if (b"\0" in raw or _ESCAPED_NUL in raw) and (field := nul_in(request)) not in (None, *_PATH_IDS):
         raise InvalidArgument.of(_in_body(field), "must not contain the character NUL (U+0000); leave it out")
     if caller is not None and caller.is_publishable:
         check_sent(request)
-    check(request, only_first=values > _MANY)
+    for one in (*requests_in(request), request):  # what is in another is named as if it came alone
+        check(one, only_first=values > _MANY)
     return request
 
 
 def _in_body(field: str) -> str:
     """Return a member's name as an HTTP caller knows it, whose whole body is the document."""
-    return field.removeprefix("document.").removeprefix("patch.")
+    return field.removeprefix("document.").removeprefix("patch.").removeprefix("create.")
 
 
 def _unreadable(message: str) -> InvalidArgument:

@@ -1,10 +1,10 @@
 """Exchanges in the form of OpenAI Responses."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.struct_pb2 import ListValue, Value
@@ -16,6 +16,8 @@ from generated.parley.v1.response_service_pb2 import (
     CancelResponseRequest,
     CompactedResponse,
     CompactResponseRequest,
+    ConnectResponsesEvent,
+    ConnectResponsesRequest,
     CreateResponseRequest,
     DeletedResponse,
     DeleteResponseRequest,
@@ -39,6 +41,7 @@ from server.exchange.engine import Engine
 from server.exchange.live import LiveExchange
 from server.exchange.recorded import Recorded
 from server.exchange.references import resolved
+from server.exchange.remembered import Memory, Remembered
 from server.exchange.replay import DELETED
 from server.exchange.resolve import TurnResolver
 from server.exchange.run import ReadableExchange
@@ -46,8 +49,10 @@ from server.exchange.streams import Streams
 from server.exchange.turn import Options, Turn
 from server.rpc.announcing import write_last
 from server.rpc.call import current_call, current_caller
+from server.rpc.connection import Requests
 from server.rpc.context import Context
 from server.services.asking import who_of
+from server.services.connected import ConnectedResponses
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
 from server.services.streaming import answer, write_frames, write_messages
@@ -85,6 +90,7 @@ class ResponseService(ResponseServiceServicer):
         chats: Chats,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
+        self._memory = Memory()
         self._engine = engine
         self._streams = streams
         self._resolver = resolver
@@ -209,6 +215,17 @@ class ResponseService(ResponseServiceServicer):
         async with await self._started(request) as (stream, events):
             await answer(context, stream, lambda batch: events.consume(batch, stream))
 
+    async def ConnectResponses(
+        self, request: AsyncIterator[ConnectResponsesRequest], context: Context[ConnectResponsesEvent]
+    ) -> None:
+        """Run exchanges one after the other on one connection, and stream the events of each."""
+        requests = cast(Requests, request)  # generated services say that they get gRPC's own iterator
+        connected = ConnectedResponses(self._engine, self._streams, self._memory, self._turn)
+        try:
+            await requests.serve_each(connected.respond, connected.refusal)
+        finally:
+            connected.close()
+
     async def PostResponse(self, request: CreateResponseRequest, context: Context[HttpBody]) -> None:
         """CreateResponse and StreamResponse for HTTP: JSON or server-sent events."""
         if not _wants_stream(request):
@@ -235,7 +252,7 @@ class ResponseService(ResponseServiceServicer):
             ResponseEvents(request, turn.agent.settings.temperature),
         )
 
-    async def _turn(self, request: CreateResponseRequest) -> Turn:
+    async def _turn(self, request: CreateResponseRequest, remembered: Remembered | None = None) -> Turn:
         caller = current_caller()
         size = request.ByteSize()
         instructions = await by_size(size, parse_instructions, request)
@@ -249,7 +266,7 @@ class ResponseService(ResponseServiceServicer):
                 instructions=instructions,
                 options=await by_size(size, _options, request),
                 who=_who(request),
-                where=_where(request),
+                where=remembered or _where(request),
                 input=request.input,
                 input_messages=input_messages,
                 stream=request.stream,

@@ -27,13 +27,14 @@ def event_frames(events: Iterable[ResponseStreamEvent], *, filled_up: bool = Fal
     return b"".join(
         sse.named(
             event.type,
-            sse.filled_up(_event(event)) if filled_up and event.HasField("delta") else _event(event),
+            sse.filled_up(event_json(event)) if filled_up and event.HasField("delta") else event_json(event),
         )
         for event in events
     )
 
 
-def _event(event: ResponseStreamEvent) -> dict[str, Any]:
+def event_json(event: ResponseStreamEvent) -> dict[str, Any]:
+    """Return an event as JSON, with the members that the public schema wants of it."""
     if event.type == "response.output_text.delta":
         return {
             "type": event.type,

@@ -108,6 +108,40 @@ class CreateResponseRequest(_message.Message):
     image: _struct_pb2.Value
     def __init__(self, input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ..., assistant: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., assistant_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., squad_id: _Optional[str] = ..., squad: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., name: _Optional[str] = ..., session_id: _Optional[str] = ..., stream: _Optional[bool] = ..., previous_chat_id: _Optional[str] = ..., transport: _Optional[_Union[_chat_service_pb2.ChatTransport, _Mapping]] = ..., model: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., tool_choice: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., text: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., max_output_tokens: _Optional[int] = ..., max_tool_calls: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., store: _Optional[bool] = ..., background: _Optional[bool] = ..., stream_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., reasoning: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., include: _Optional[_Iterable[str]] = ..., truncation: _Optional[str] = ..., user: _Optional[str] = ..., service_tier: _Optional[str] = ..., safety_identifier: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., prompt_cache_retention: _Optional[str] = ..., top_logprobs: _Optional[int] = ..., frequency_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., conversation: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., prompt_cache_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., moderation: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., context_management: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., access_programs: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., background_options: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., image: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
+class ConnectResponsesRequest(_message.Message):
+    __slots__ = ("create", "generate", "idempotency_key")
+    CREATE_FIELD_NUMBER: _ClassVar[int]
+    GENERATE_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    create: CreateResponseRequest
+    generate: bool
+    idempotency_key: str
+    def __init__(self, create: _Optional[_Union[CreateResponseRequest, _Mapping]] = ..., generate: _Optional[bool] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class ConnectResponsesEvent(_message.Message):
+    __slots__ = ("response", "error")
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    response: _response_pb2.ResponseStreamEvent
+    error: RequestError
+    def __init__(self, response: _Optional[_Union[_response_pb2.ResponseStreamEvent, _Mapping]] = ..., error: _Optional[_Union[RequestError, _Mapping]] = ...) -> None: ...
+
+class RequestError(_message.Message):
+    __slots__ = ("status", "type", "code", "message", "param", "retry_after")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PARAM_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    status: int
+    type: str
+    code: str
+    message: str
+    param: str
+    retry_after: float
+    def __init__(self, status: _Optional[int] = ..., type: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., param: _Optional[str] = ..., retry_after: _Optional[float] = ...) -> None: ...
+
 class GetResponseRequest(_message.Message):
     __slots__ = ("response_id", "stream", "starting_after", "include", "include_obfuscation")
     RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]

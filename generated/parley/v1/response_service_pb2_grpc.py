@@ -53,6 +53,11 @@ class ResponseServiceStub:
                 request_serializer=parley_dot_v1_dot_response__service__pb2.CreateResponseRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.ConnectResponses = channel.stream_stream(
+                '/parley.v1.ResponseService/ConnectResponses',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.ConnectResponsesRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_response__service__pb2.ConnectResponsesEvent.FromString,
+                _registered_method=True)
         self.GetResponse = channel.unary_unary(
                 '/parley.v1.ResponseService/GetResponse',
                 request_serializer=parley_dot_v1_dot_response__service__pb2.GetResponseRequest.SerializeToString,
@@ -121,6 +126,19 @@ class ResponseServiceServicer:
         """CreateResponse and StreamResponse for HTTP: JSON or server-sent events. An HttpBody because one path
         answers in two content types and prints explicit nulls. Under `/chat` a stream is the default, unless
         `Accept` lists application/json or `X-Fern-Language` is sent; under `/v1` it is not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConnectResponses(self, request_iterator, context):
+        """Runs exchanges one after the other on one connection, and streams the events of each. Over HTTP this is the
+        WebSocket mode of `/v1/responses`. Each request is checked, limited and authenticated like a call of its own;
+        one that is refused is answered with a RequestError, and the connection goes on. With `store: false` the latest
+        exchange can be continued while the connection lasts.
+
+        The connection ends with UNAUTHENTICATED when the key ends, with UNAVAILABLE when the server stops, and with
+        FAILED_PRECONDITION and reason WEBSOCKET_CONNECTION_LIMIT_REACHED after 60 minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,6 +233,11 @@ def add_ResponseServiceServicer_to_server(servicer, server):
                     servicer.PostResponse,
                     request_deserializer=parley_dot_v1_dot_response__service__pb2.CreateResponseRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ConnectResponses': grpc.stream_stream_rpc_method_handler(
+                    servicer.ConnectResponses,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.ConnectResponsesRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_response__service__pb2.ConnectResponsesEvent.SerializeToString,
             ),
             'GetResponse': grpc.unary_unary_rpc_method_handler(
                     servicer.GetResponse,
@@ -339,6 +362,33 @@ class ResponseService:
             '/parley.v1.ResponseService/PostResponse',
             parley_dot_v1_dot_response__service__pb2.CreateResponseRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConnectResponses(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/parley.v1.ResponseService/ConnectResponses',
+            parley_dot_v1_dot_response__service__pb2.ConnectResponsesRequest.SerializeToString,
+            parley_dot_v1_dot_response__service__pb2.ConnectResponsesEvent.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,7 +9,7 @@ import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.response_pb2 import Response, ResponseStreamEvent
-from generated.parley.v1.response_service_pb2 import CancelResponseRequest, CompactResponseRequest, CompactedResponse, CreateResponseRequest, DeleteResponseRequest, DeletedResponse, GetResponseRequest, ListInputItemsRequest
+from generated.parley.v1.response_service_pb2 import CancelResponseRequest, CompactResponseRequest, CompactedResponse, ConnectResponsesEvent, ConnectResponsesRequest, CreateResponseRequest, DeleteResponseRequest, DeletedResponse, GetResponseRequest, ListInputItemsRequest
 
 class ResponseServiceStub:
     @overload
@@ -19,6 +19,7 @@ class ResponseServiceStub:
     CreateResponse: grpc.aio.UnaryUnaryMultiCallable[CreateResponseRequest, Response]
     StreamResponse: grpc.aio.UnaryStreamMultiCallable[CreateResponseRequest, ResponseStreamEvent]
     PostResponse: grpc.aio.UnaryStreamMultiCallable[CreateResponseRequest, HttpBody]
+    ConnectResponses: grpc.aio.StreamStreamMultiCallable[ConnectResponsesRequest, ConnectResponsesEvent]
     GetResponse: grpc.aio.UnaryUnaryMultiCallable[GetResponseRequest, Response]
     WatchResponse: grpc.aio.UnaryStreamMultiCallable[GetResponseRequest, ResponseStreamEvent]
     FetchResponse: grpc.aio.UnaryStreamMultiCallable[GetResponseRequest, HttpBody]
@@ -33,6 +34,7 @@ class _BlockingResponseServiceStub(ResponseServiceStub):
     CreateResponse: grpc.UnaryUnaryMultiCallable[CreateResponseRequest, Response]  # type: ignore[assignment]
     StreamResponse: grpc.UnaryStreamMultiCallable[CreateResponseRequest, ResponseStreamEvent]  # type: ignore[assignment]
     PostResponse: grpc.UnaryStreamMultiCallable[CreateResponseRequest, HttpBody]  # type: ignore[assignment]
+    ConnectResponses: grpc.StreamStreamMultiCallable[ConnectResponsesRequest, ConnectResponsesEvent]  # type: ignore[assignment]
     GetResponse: grpc.UnaryUnaryMultiCallable[GetResponseRequest, Response]  # type: ignore[assignment]
     WatchResponse: grpc.UnaryStreamMultiCallable[GetResponseRequest, ResponseStreamEvent]  # type: ignore[assignment]
     FetchResponse: grpc.UnaryStreamMultiCallable[GetResponseRequest, HttpBody]  # type: ignore[assignment]
@@ -46,6 +48,7 @@ class ResponseServiceServicer:
     def CreateResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext[CreateResponseRequest, Response]) -> Awaitable[Response]: ...
     def StreamResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext[CreateResponseRequest, ResponseStreamEvent]) -> AsyncIterator[ResponseStreamEvent] | Awaitable[None]: ...
     def PostResponse(self, request: CreateResponseRequest, context: grpc.aio.ServicerContext[CreateResponseRequest, HttpBody]) -> AsyncIterator[HttpBody] | Awaitable[None]: ...
+    def ConnectResponses(self, request: AsyncIterator[ConnectResponsesRequest], context: grpc.aio.ServicerContext[ConnectResponsesRequest, ConnectResponsesEvent]) -> AsyncIterator[ConnectResponsesEvent] | Awaitable[None]: ...
     def GetResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext[GetResponseRequest, Response]) -> Awaitable[Response]: ...
     def WatchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext[GetResponseRequest, ResponseStreamEvent]) -> AsyncIterator[ResponseStreamEvent] | Awaitable[None]: ...
     def FetchResponse(self, request: GetResponseRequest, context: grpc.aio.ServicerContext[GetResponseRequest, HttpBody]) -> AsyncIterator[HttpBody] | Awaitable[None]: ...
