@@ -25,6 +25,8 @@ class Method(NamedTuple):
     request: type
     response: Descriptor
     streams: bool
+    connects: bool = False
+    """Whether one call takes many requests, and answers to each."""
 
     @property
     def path(self) -> str:
@@ -41,6 +43,7 @@ METHODS = [
         GetMessageClass(method.input_type),
         method.output_type,
         method.server_streaming,
+        method.client_streaming,
     )
     for file in FILES
     for service in file.services_by_name.values()

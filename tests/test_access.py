@@ -39,6 +39,7 @@ from generated.parley.v1.access_pb2 import (
 from generated.parley.v1.chat_completion_pb2 import ChatCompletion
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.item_pb2 import ItemList
+from generated.parley.v1.response_service_pb2 import ConnectResponsesEvent
 from generated.parley.v1.session_pb2 import Session
 from server.content.json_values import from_python, struct_from
 from server.core.clock import now_ms
@@ -61,6 +62,14 @@ class Answer(NamedTuple):
     messages: tuple[bytes, ...]
 
 
+REFUSALS = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+}
+"""The status of a request on a connection, as a call of its own has it."""
+
+
 async def call(channel, method, raw, *metadata):
     """Call a method with a request of these bytes, and read the answer to its end."""
     make = channel.unary_stream if method.streams else channel.unary_unary
@@ -72,7 +81,12 @@ async def call(channel, method, raw, *metadata):
         for key, value in await calling.trailing_metadata()
         if key != "x-request-id" and not key.startswith("x-ratelimit-")
     )
-    return Answer(await calling.code(), await calling.details(), trailing, tuple(messages))
+    code, text = await calling.code(), await calling.details()
+    if method.connects and messages:
+        last = ConnectResponsesEvent.FromString(messages[-1])
+        if last.HasField("error"):  # of the one request, on a connection that is closed without an error
+            code, text, messages = REFUSALS[last.error.status], last.error.message, []
+    return Answer(code, text, trailing, tuple(messages))
 
 
 def bearer(key):

@@ -21,7 +21,11 @@ from generated.parley.v1.chat_service_pb2 import CreateChatRequest, WatchChatReq
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.completion_service_pb2 import ChatCompletionInputMessage, CreateChatCompletionRequest
 from generated.parley.v1.history_service_pb2 import ExportHistoryRequest
-from generated.parley.v1.response_service_pb2 import CreateResponseRequest, GetResponseRequest
+from generated.parley.v1.response_service_pb2 import (
+    ConnectResponsesRequest,
+    CreateResponseRequest,
+    GetResponseRequest,
+)
 from tests.conftest import Org
 from tests.descriptors import METHODS, Method
 
@@ -43,6 +47,10 @@ async def requested(kind: type, words: int, org: Org, channel: grpc.aio.Channel)
         return CreateChatRequest(assistant_id=org.assistant_id, input=text, stream=True)
     if kind is CreateResponseRequest:
         return CreateResponseRequest(assistant_id=org.assistant_id, input=text, stream=True)
+    if kind is ConnectResponsesRequest:
+        return ConnectResponsesRequest(
+            create=CreateResponseRequest(assistant_id=org.assistant_id, input=text)
+        )
     if kind is CreateChatCompletionRequest:
         return CreateChatCompletionRequest(
             agent_id=org.assistant_id,

@@ -370,10 +370,29 @@ async def test_slow_upload_costs_the_server_nothing(edge, http, upstream):
     assert answer == b"HTTP/1.1 201 Created\r\n"
 
 
-async def test_offer_to_upgrade_is_ignored(http):
-    answer = await http.get("/chat", headers={"connection": "upgrade", "upgrade": "websocket"})
+@pytest.mark.parametrize("offer", ["h2c", "websockets", "WebSock", "xebsocket", "webrocket", "websockex"])
+async def test_offer_to_upgrade_is_ignored(http, offer):
+    answer = await http.get("/chat", headers={"connection": "upgrade", "upgrade": offer})
 
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "shape"),
+    [
+        ("/chat", {"authorization": "Bearer a"}, {"message", "error", "statusCode"}),
+        ("/chat", {"x-api-key": "a"}, {"message", "error"}),
+        ("/v1/models", {"authorization": "Bearer a"}, {"error"}),
+        ("/v1/responses/resp_1", {"authorization": "Bearer a"}, {"error"}),
+    ],
+)
+async def test_websocket_is_refused_where_it_is_not_spoken(edge, path, headers, shape):
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{edge.http_port}") as plain:
+        answer = await plain.get(path, headers={**headers, "connection": "upgrade", "upgrade": "websocket"})
+
+    assert answer.status_code == 400
+    assert set(answer.json()) == shape
+    assert "/v1/responses" in answer.text
 
 
 async def test_body_under_4_mb_passes(http):

@@ -56,6 +56,7 @@ BASES: dict[str, dict[str, Any]] = {
     "CreateChatRequest": {"input": "hi", "assistantId": RECORD_ASSISTANT},
     "CreateChatCompletionRequest": {"messages": [{"role": "user", "content": "hi"}]},
     "CreateResponseRequest": {"input": "hi", "assistantId": RECORD_ASSISTANT},
+    "ConnectResponsesRequest": {"create": {"input": "hi", "assistantId": RECORD_ASSISTANT}},
     "CompactResponseRequest": {"input": "hi", "assistantId": RECORD_ASSISTANT},
     "CreateSessionRequest": {"assistantId": RECORD_ASSISTANT},
     "CreateItemsRequest": {"items": [{"role": "user", "content": "hi"}]},
@@ -224,10 +225,7 @@ def methods() -> list[Method]:
 
 def base_of(method: Method, records: Records) -> dict[str, Any]:
     """A request that is answered, as JSON: the ids that it must have, and what BASES says."""
-    base = {
-        name: records[value] if isinstance(value, int) else value
-        for name, value in BASES.get(method.request.DESCRIPTOR.name, {}).items()
-    }
+    base = _with_records(BASES.get(method.request.DESCRIPTOR.name, {}), records)
     for field in method.request.DESCRIPTOR.fields:
         record = field.GetOptions().Extensions[names]
         if (
@@ -240,6 +238,17 @@ def base_of(method: Method, records: Records) -> dict[str, Any]:
     if "itemId" in base and "responseId" not in base:
         base["conversationId"] = records[RECORD_SESSION]
     return base
+
+
+def _with_records(base: dict[str, Any], records: Records) -> dict[str, Any]:
+    return {
+        name: records[value]
+        if isinstance(value, int)
+        else _with_records(value, records)
+        if isinstance(value, dict)
+        else value
+        for name, value in base.items()
+    }
 
 
 def cases_of(method: Method, depth: int = WHOLE_DEPTH) -> Iterator[Case]:
