@@ -340,9 +340,11 @@ def render(
     bootstrap["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
     resources = bootstrap["static_resources"]
     resources["listeners"][0]["address"] = socket_address(http)
-    # the send buffer, which other systems number otherwise
+    # the send and receive buffers, which other systems number otherwise
     for option in resources["listeners"][0]["socket_options"]:
         option |= {"level": socket.SOL_SOCKET, "name": socket.SO_SNDBUF}
+    for option in resources["clusters"][1]["upstream_bind_config"]["socket_options"]:
+        option |= {"level": socket.SOL_SOCKET, "name": socket.SO_RCVBUF}
     for cluster, places in zip(resources["clusters"], (upstreams, websockets or []), strict=True):
         cluster["load_assignment"]["endpoints"] = [
             {"lb_endpoints": [{"endpoint": {"address": _address_of(place)}} for place in places]}

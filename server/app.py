@@ -216,6 +216,7 @@ class App:
             message_seconds=settings.message_seconds,
             meter=self._meter,
             tracing=self._tracing,
+            connection_seconds=settings.connection_seconds,
         )
         self._server = grpc.aio.server(interceptors=[self._interceptor], options=_OPTIONS)
         self._tools = ToolRunner(allowed, clock)

@@ -200,6 +200,9 @@ class Settings(BaseSettings):
     """The largest conversation, in bytes. Beyond `exchange_bytes` it can only be read page by page."""
     call_seconds: float = Field(default=900, gt=0)
     """Deadline of a unary call; longer than that of a model call."""
+    connection_seconds: float = Field(default=3600, gt=0)
+    """How long a connection with many requests may be open: a WebSocket, or gRPC's ConnectResponses. A response that
+    runs then ends first."""
     message_seconds: float = Field(default=30, gt=0)
     """The longest that a gRPC caller may take to send its message; 3 seconds without a key."""
 

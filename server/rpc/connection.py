@@ -27,7 +27,6 @@ from server.rpc.key_ends import KeyEnds
 from server.rpc.rate_limits import Limits
 from server.storage.keys import Caller
 
-CONNECTION_SECONDS = 3600.0
 _KEY_ENDED = "the key was revoked or has expired while the connection was open"
 _STOPPING = "the server is stopping, and takes no more requests on this connection; open a new one"
 _NO_HEADER = (
@@ -60,7 +59,7 @@ class Surroundings:
     authenticate: Callable[[Call, Any], Awaitable[Caller | None]]
     while_key_lasts: Callable[[Caller | None, Announcing, Awaitable[Any]], Awaitable[Any]]
     read: Callable[[Callable[[bytes], Any], bytes, Caller | None], Awaitable[Any]]
-    connection_seconds: float = CONNECTION_SECONDS
+    connection_seconds: float
 
 
 def check_headers(call: Call) -> None:

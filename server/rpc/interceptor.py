@@ -29,7 +29,7 @@ from server.rpc.activity import Traffic
 from server.rpc.announcing import Announcing, serialized
 from server.rpc.arrivals import Arrivals
 from server.rpc.call import Call, enter
-from server.rpc.connection import CONNECTION_SECONDS, Connection, Surroundings, check_headers
+from server.rpc.connection import Connection, Surroundings, check_headers
 from server.rpc.context import Handler, Served, asynchronous
 from server.rpc.idempotency import Idempotency, serve_of
 from server.rpc.key_ends import KeyEnds
@@ -82,7 +82,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         message_seconds: float,
         meter: Meter = NO_METER,
         tracing: Tracing = NO_TRACING,
-        connection_seconds: float = CONNECTION_SECONDS,
+        connection_seconds: float,
     ) -> None:
         self._meter = meter
         self._tracing = tracing
