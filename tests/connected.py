@@ -74,20 +74,18 @@ class GrpcTalk(Talk):
         return MessageToDict(event.response, preserving_proto_field_name=True)
 
 
-def websocket(service, key, path="/v1/responses", **options):
+def websocket(http_url, key, path="/v1/responses", **options):
     """A WebSocket through Envoy, which leaves the connection open for a second after its close: nobody waits for
     that here."""
     options = {"close_timeout": 0.05, **options}
     headers = {**({"authorization": f"Bearer {key}"} if key else {}), **options.pop("headers", {})}
-    return connect(
-        service.http_url.replace("http", "ws") + path, additional_headers=headers, proxy=None, **options
-    )
+    return connect(http_url.replace("http", "ws") + path, additional_headers=headers, proxy=None, **options)
 
 
 @asynccontextmanager
 async def talking(kind, service, key):
     if kind == "websocket":
-        async with websocket(service, key) as socket:
+        async with websocket(service.http_url, key) as socket:
             yield WebSocketTalk(socket)
         return
     async with grpc.aio.insecure_channel(service.grpc_address) as channel:

@@ -12,13 +12,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.conftest import rows_of, running
 from tests.connected import WebSocketTalk, websocket
-from tests.processes import Serving
 from tests.upstream import STALL, Answer, Drip, OpenAIUpstream, chunk, sse
 
 
 @pytest.fixture
 async def opened(service, org):
-    async with websocket(service, org.api) as opened:
+    async with websocket(service.http_url, org.api) as opened:
         yield opened
 
 
@@ -42,7 +41,7 @@ async def refused(connecting):
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/chat/responses", "/v1/responses?beta=1"])
 async def test_both_bases_take_connections(service, org, path):
-    async with websocket(service, org.api, path) as socket:
+    async with websocket(service.http_url, org.api, path) as socket:
         answer = await WebSocketTalk(socket).ask(model=org.assistant_id, input="Hello")
 
     assert answer["status"] == "completed"
@@ -57,26 +56,28 @@ async def test_unknown_model_is_an_error_as_over_http(opened):
 
 
 async def test_handshake_without_a_valid_key_is_unauthorized(service):
-    status, error, _ = await refused(websocket(service, "api_nobody"))
+    status, error, _ = await refused(websocket(service.http_url, "api_nobody"))
 
     assert (status, error["type"]) == (401, "authentication_error")
 
 
 async def test_handshake_with_two_keys_is_unauthorized(service, org):
-    status, error, _ = await refused(websocket(service, org.api, headers={"Authorization": "Bearer x"}))
+    status, error, _ = await refused(
+        websocket(service.http_url, org.api, headers={"Authorization": "Bearer x"})
+    )
 
     assert (status, error["type"]) == (401, "authentication_error")
 
 
 async def test_x_api_key_is_taken(service, org):
-    async with websocket(service, "", headers={"x-api-key": org.secret}) as socket:
+    async with websocket(service.http_url, "", headers={"x-api-key": org.secret}) as socket:
         answer = await WebSocketTalk(socket).ask(model=org.assistant_id, input="Hello")
 
     assert answer["status"] == "completed"
 
 
 async def test_key_for_one_request_is_refused_of_a_connection(service, org):
-    status, error, _ = await refused(websocket(service, org.api, headers={"idempotency-key": "k"}))
+    status, error, _ = await refused(websocket(service.http_url, org.api, headers={"idempotency-key": "k"}))
 
     assert (status, error["param"]) == (400, "Idempotency-Key")
     assert "idempotency_key" in error["message"]
@@ -165,7 +166,7 @@ async def test_frame_as_large_as_a_body_may_be_is_taken(opened, org):
 async def test_more_requests_than_may_wait_close_the_connection(service, org):
     async with OpenAIUpstream(Answer([STALL])) as upstream:
         assistant = {"model": {"provider": "custom-llm", "url": upstream.base_url, "model": "m"}}
-        async with websocket(service, org.api) as socket:
+        async with websocket(service.http_url, org.api) as socket:
             for _ in range(6):
                 await socket.send(
                     json.dumps({"type": "response.create", "assistant": assistant, "input": "Hi"})
@@ -177,7 +178,7 @@ async def test_more_requests_than_may_wait_close_the_connection(service, org):
 
 async def test_revoked_key_ends_an_idle_connection(service, org):
     made = await service.store.keys.create(org.name, "api")
-    async with websocket(service, made.key) as socket:
+    async with websocket(service.http_url, made.key) as socket:
         await WebSocketTalk(socket).ask(model=org.assistant_id, input="Hello")
         await service.store.keys.revoke(made.id)
         [error], code = await closed(socket)
@@ -188,7 +189,7 @@ async def test_revoked_key_ends_an_idle_connection(service, org):
 async def test_connection_that_has_lasted_its_time_is_told_so(tmp_path):
     async with running(tmp_path, connection_seconds=0.2) as service:
         org = await service.new_org()
-        async with websocket(service, org.api) as socket:
+        async with websocket(service.http_url, org.api) as socket:
             [error], code = await closed(socket)
 
     assert (error["status"], error["error"]["code"], code) == (
@@ -201,9 +202,9 @@ async def test_connection_that_has_lasted_its_time_is_told_so(tmp_path):
 async def test_limits_are_those_of_calls(tmp_path):
     async with running(tmp_path, key_burst=3, key_requests_per_minute=1, key_calls=1) as service:
         org = await service.new_org()
-        async with websocket(service, org.api) as socket:
+        async with websocket(service.http_url, org.api) as socket:
             talk = WebSocketTalk(socket)
-            too_many = await refused(websocket(service, org.api))
+            too_many = await refused(websocket(service.http_url, org.api))
             first = await talk.ask(model=org.assistant_id, input="Hello", store=False)
             limited = await talk.ask(model=org.assistant_id, input="Hello", previous_response_id=first["id"])
 
@@ -217,7 +218,7 @@ async def test_limits_are_those_of_calls(tmp_path):
 async def test_server_that_stops_tells_idle_connections_to_come_back(tmp_path):
     async with running(tmp_path, drain_seconds=0) as service:
         org = await service.new_org()
-        async with websocket(service, org.api) as socket:
+        async with websocket(service.http_url, org.api) as socket:
             await WebSocketTalk(socket).ask(model=org.assistant_id, input="Hello")
             await service.app.drain()
             [error], code = await closed(socket)
@@ -235,7 +236,7 @@ async def test_response_that_runs_ends_before_its_connection_does(tmp_path):
     ):
         org = await service.new_org()
         assistant = {"model": {"provider": "custom-llm", "url": upstream.base_url, "model": "m"}}
-        async with websocket(service, org.api) as socket:
+        async with websocket(service.http_url, org.api) as socket:
             talk = WebSocketTalk(socket)
             await talk.send({"type": "response.create", "assistant": assistant, "input": "Hi"})
             while (await talk.receive())["type"] != "response.output_text.delta":
@@ -261,7 +262,7 @@ async def test_client_that_does_not_read_holds_the_model_back_until_it_counts_as
         org = await service.new_org()
         assistant = {"model": {"provider": "custom-llm", "url": upstream.base_url, "model": "m"}}
         narrow.connect(("127.0.0.1", int(service.http_url.rpartition(":")[2])))
-        async with websocket(service, org.api, sock=narrow, max_queue=1) as unread:
+        async with websocket(service.http_url, org.api, sock=narrow, max_queue=1) as unread:
             await unread.send(json.dumps({"type": "response.create", "assistant": assistant, "input": "Hi"}))
             async with asyncio.timeout(20):
                 await upstream.disconnected.wait()
@@ -288,21 +289,3 @@ async def test_official_client_talks_on_one_connection(service, org):
 
     assert "Ada" in answers[-1].output_text
     assert (error.type, error.status, error.error.code) == ("error", 404, "model_not_found")
-
-
-async def test_each_of_several_workers_takes_connections(tmp_path):
-    async with Serving(tmp_path, "--workers", "2") as parley:
-        keys = json.loads((tmp_path / "dev-keys.json").read_text())
-
-        class Edge:
-            http_url = f"http://{parley.http}"
-
-        talks = []
-        for _ in range(4):
-            socket = await websocket(Edge, keys["api"])
-            talks.append(WebSocketTalk(socket))
-        answers = [await talk.ask(model=keys["assistantId"], input="Hello") for talk in talks]
-        for talk in talks:
-            await talk.socket.close()
-
-    assert {answer["status"] for answer in answers} == {"completed"}

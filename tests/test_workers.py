@@ -22,6 +22,7 @@ from server.app import App
 from server.cli.first_start import first_start
 from server.core.config import Address, Settings
 from server.storage.store import open_store
+from tests.connected import WebSocketTalk, websocket
 from tests.load import SERVED, Callers, Load, workers_of
 from tests.processes import Ended, Serving, envoys, free_address, gone, run
 from tests.test_serve import client_of
@@ -35,14 +36,20 @@ async def test_restart_one_by_one_loses_no_call(tmp_path):
         Callers(parley) as callers,
     ):
         before = workers_of(parley)
+        sockets = [await websocket(parley.url, parley.keys["api"]) for _ in range(4)]
         async with Load(callers, 8) as load:
             parley.send(signal.SIGHUP)
             await parley.logged("workers_restarted")
         after = workers_of(parley)
+        for socket in sockets:
+            await socket.wait_closed()
+        async with websocket(parley.url, parley.keys["api"]) as socket:
+            answer = await WebSocketTalk(socket).ask(model=parley.keys["assistantId"], input="Hello")
         stopped = await parley.stop()
 
     assert (len(before), len(after), set(before) & set(after)) == (2, 2, set())
     assert set(load.ended) == SERVED
+    assert ({socket.close_code for socket in sockets}, answer["status"]) == ({1012}, "completed")
     assert (stopped.code, stopped.out, envoys(tmp_path)) == (0, "", [])
     assert stopped.faults == []
     assert {json.loads(line)["event"] for line in stopped.err.splitlines()} == {
