@@ -133,7 +133,8 @@ async def test_every_method_is_described(call: Callable[..., Any]) -> None:
 
     for symbol, method, one in zip(symbols, METHODS, described, strict=True):
         assert (one.code, one.err) == (0, "")
-        assert one.out.startswith(f"{symbol} is a method:\nrpc {method.name} ( .parley.v1.")
+        requests = "stream .parley.v1." if method.connects else ".parley.v1."
+        assert one.out.startswith(f"{symbol} is a method:\nrpc {method.name} ( {requests}")
 
 
 @at_both_ports

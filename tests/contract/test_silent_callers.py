@@ -91,12 +91,21 @@ async def test_every_method_answers_a_call_that_ends_without_a_message(
     service: Service, org: Org, port: Any
 ) -> None:
     async with Http2(address_of(service, port)) as connection:
-        streams = [connection.call(method.path, org.metadata) for method in METHODS]
+        streams = [connection.call(method.path, org.metadata) for method in METHODS if not method.connects]
         answers = await connection.answers(*streams)
 
     assert {(answer["grpc-status"], answer["grpc-message"]) for answer in answers} == {
         (INVALID_ARGUMENT, "the call ended without a message; send one, which may be empty")
     }
+
+
+@at_both_ports
+async def test_connection_may_end_without_a_message(service: Service, org: Org, port: Any) -> None:
+    async with Http2(address_of(service, port)) as connection:
+        streams = [connection.call(method.path, org.metadata) for method in METHODS if method.connects]
+        answers = await connection.answers(*streams)
+
+    assert {answer["grpc-status"] for answer in answers} == {"0"}
 
 
 @at_both_ports
