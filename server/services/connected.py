@@ -32,7 +32,6 @@ from server.exchange.turn import Turn
 from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.streaming import write_messages
-from server.storage.idempotency import persist_nothing
 from server.wire.errors import http_status, openai_error
 from server.wire.response_stream import ResponseEvents
 
@@ -67,7 +66,6 @@ class ConnectedResponses:
             create.store = False
         turn = await self._turn(create)
         if prepares:
-            persist_nothing()
             outcome = await self._engine.prepare(turn)
             exchange = Replay(outcome.chat, outcome.record(turn, [], [], None))
             await self._write(create, turn, exchange, context)
@@ -96,7 +94,7 @@ class ConnectedResponses:
             raise previous_not_found()  # as the specification has it of whatever is not there
         turn = await self._make_turn(create, remembered)
         if remembered is not None:
-            _check_results(remembered, turn.input_messages)
+            await by_size(remembered.size, _check_results, remembered, turn.input_messages)
             if turn.persists:
                 turn = await by_size(remembered.size, _begun_with, turn, remembered)
         if turn.persists or turn.session is not None:
