@@ -26,7 +26,7 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local authorization, key = headers:get("authorization"), headers:get("x-api-key")
+  local authorization, key = headers:get("authorization"), headers:get("x-api-key") or headers:get("api-key")
   if authorization == nil and key == nil then
     refuse(handle)
   elseif may_be_large(headers) then

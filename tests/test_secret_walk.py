@@ -77,6 +77,7 @@ NOTHING = {
     "image",
     "logit_bias",
     "moderation",
+    "personality",
     "prompt",
     "web_search_options",
 }
@@ -186,6 +187,8 @@ ALSO = {
     ("CreateChatCompletionRequest", "tools"): {"type": "function", "function": {"name": "look"}},
     ("CreateChatCompletionRequest", "tool_choice"): {"type": "allowed_tools", "tools": []},
     ("CreateChatCompletionRequest", "response_format"): {"type": "text"},
+    ("CountInputTokensRequest", "tool_choice"): {"type": "allowed_tools", "tools": []},
+    ("CountInputTokensRequest", "tools"): {"type": "function", "name": "look"},
     ("CreateResponseRequest", "tool_choice"): {"type": "allowed_tools", "tools": []},
     ("CreateResponseRequest", "tools"): {"type": "mcp", "server_url": NOWHERE},
     ("CreateConversationRequest", "items"): {"role": "user", "content": "hi"},

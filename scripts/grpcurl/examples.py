@@ -78,6 +78,7 @@ EXAMPLES: dict[str, dict[str, Example]] = {
         "GetResponse": Example({"response_id": "$RESPONSE"}, prints="You said: Hello"),
         "FetchResponse": Example({"response_id": "$RESPONSE"}, prints=_HTTP_BODY),
         "ListInputItems": Example({"response_id": "$RESPONSE"}, prints="input_text"),
+        "CountInputTokens": Example({"model": "$AGENT", "input": "Hello"}, prints='"estimated": true'),
         "CompactResponse": Example(
             {"model": "$AGENT", "previous_response_id": "$RESPONSE"}, prints="response.compaction"
         ),
@@ -132,6 +133,7 @@ EXAMPLES: dict[str, dict[str, Example]] = {
     "ModelService": {
         "ListModels": Example({}, prints='"object": "model"'),
         "GetModel": Example({"model": "$AGENT"}, prints='"object": "model"'),
+        "DeleteModel": Example({"model": "$ASSISTANT"}, prints='"deleted": true'),
     },
     "UsageService": {
         "GetUsage": Example({"groupBy": ["day", "assistant"]}, prints='"rows": ['),
@@ -154,6 +156,7 @@ EXAMPLES: dict[str, dict[str, Example]] = {
 }
 
 NEEDS = {
+    "ModelService": ("AssistantService", "CreateAssistant"),
     "HistoryService": ("SessionService", "CreateSession"),
     "UsageService": ("ChatService", "CreateChat"),
 }

@@ -514,6 +514,7 @@ CEL: dict[str, Schema | None] = {
             "completion.web_search_options",
             "completion.moderation",
             "response.prompt",
+            "response.personality",
             "response.moderation",
         ),
         _NULL,

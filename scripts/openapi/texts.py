@@ -28,6 +28,7 @@ _METHODS = {
     "which ListMessages lists": "which `GET /chat/{chatId}/message` lists",
     "SessionService returns them": "`GET /session/{id}` returns them",
     "which GetModel returns": "which `GET /v1/models/{model}` returns",
+    "that CreateResponse would give the model": "that `POST /v1/responses` would give the model",
     "GetResponse returns its answer": "`GET /v1/responses/{response_id}` returns its answer",
     "includes the request's `seed`": "includes the number in the request",
 }

@@ -1,13 +1,20 @@
-"""Costs of an exchange, by the operator's price table, and for other models by the list prices of their providers.
-Models without an entry in either cost 0, and their part is listed as 0."""
+"""Costs of an exchange, by the operator's price table, and for other models by the list prices of their providers;
+and how many tokens it has where no provider counts them. Models without an entry in either cost 0, and their part
+is listed as 0."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import orjson
 
 from generated.parley.v1.chat_pb2 import Cost
-from server.backends.backend import Usage
+from generated.parley.v1.message_pb2 import Message
+from server.backends.backend import ModelRequest, Usage
+from server.content.messages import text_of
 from server.core.config import Price
 
 _PER = 1_000_000
+_CHARACTERS = 4
+"""Of a token, in a common text."""
 _NONE: Mapping[tuple[str, str], float] = {}
 
 
@@ -44,3 +51,14 @@ def _cost_of(prices: Mapping[str, Price], provider: str, model: str, usage: Usag
     part.model.fields["provider"].string_value = provider
     part.model.fields["model"].string_value = model
     return part
+
+
+def input_tokens(request: ModelRequest) -> int:
+    """Return about how many tokens a model is given: its messages and its tools."""
+    tools = len(orjson.dumps(list(request.tools))) if request.tools else 0
+    return tokens_of(request.messages, tools)
+
+
+def tokens_of(messages: Sequence[Message], characters: int = 0) -> int:
+    """Return about how many tokens messages have, and some characters more: four characters make one."""
+    return -(-(sum(len(text_of(message)) for message in messages) + characters) // _CHARACTERS)

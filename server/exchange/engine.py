@@ -18,16 +18,15 @@ from server.backends.state import empty_state
 from server.content.budget import MOST_OUTPUT_BYTES
 from server.content.compaction import summary_of, summary_request
 from server.content.fitting import fit, present
-from server.content.messages import text_of
 from server.core.clock import Clock, timestamp
 from server.core.config import Price
-from server.core.errors import NotFound, ServiceError, UpstreamError, UpstreamIncomplete
+from server.core.errors import InvalidArgument, NotFound, ServiceError, UpstreamError, UpstreamIncomplete
 from server.core.ids import new_id
 from server.core.outbound.client import Outgoing
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED
 from server.exchange.capacity import Capacity
 from server.exchange.context import Context
-from server.exchange.costs import costs_of
+from server.exchange.costs import costs_of, input_tokens, tokens_of
 from server.exchange.instructing import check_turn
 from server.exchange.listed_prices import listed_costs
 from server.exchange.outgoing import OutgoingMessages, forwarded
@@ -129,6 +128,11 @@ class Engine:
             self._remember(run, [])
         return run.outcome
 
+    async def count_input(self, turn: Turn) -> int:
+        """Return about how many tokens the model would be given, its tools included; calls no model."""
+        run = await self._load(turn, AsyncExitStack(), streamed=False)
+        return input_tokens(run.request)
+
     async def begin(self, turn: Turn, *, streamed: bool = False) -> Run:
         """Wait for the session's earlier exchanges, then load the context. The caller closes `locks`. A
         `streamed` exchange is driven with an `emit`."""
@@ -153,6 +157,8 @@ class Engine:
         else:
             self._capacity.check(turn.caller, size, turn.input_messages)
         history = await self._history(turn)
+        if not (history or turn.input_messages or turn.summarises):
+            raise InvalidArgument.of(turn.input_field, f"is required: the {turn.noun} has no messages yet")
         await check_turn(turn, history)
         whole = await self._with_states(turn)
         if whole is not turn.input_messages:
@@ -408,6 +414,4 @@ def _stamp(message: Message, now: float, began: float) -> Message:
 
 def _estimate(request: ModelRequest, answered: Sequence[Message]) -> Usage:
     """Estimate the tokens when the provider reports none: about four characters each."""
-    read = sum(len(text_of(message)) for message in request.messages)
-    written = sum(len(text_of(message)) for message in answered)
-    return Usage(-(-read // 4), -(-written // 4), estimated=True)
+    return Usage(input_tokens(request), tokens_of(answered), estimated=True)

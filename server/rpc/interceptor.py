@@ -60,7 +60,8 @@ _MOST_KEYLESS_BYTES = 66_000
 _TOO_LARGE_WITHOUT_KEY = "the request is larger than 64 KiB, which is the most this method takes; send less"
 _ESCAPED_NUL = b"\\u0000"
 """As JSON has it."""
-_SHOWN_IN = ("authorization", "x-api-key")
+_SHOWN_IN = ("authorization", "x-api-key", "api-key")
+"""The one before decides. The last is what Azure's clients send."""
 _NO_KEY = "a valid key is required: send it as `Authorization: Bearer <key>` or `x-api-key: <key>`"
 
 
@@ -264,7 +265,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _caller(self, metadata: Mapping[str, str]) -> Caller | None:
         authorization = metadata.get("authorization")
         if authorization is None:
-            key = metadata.get("x-api-key", "")
+            key = metadata.get("x-api-key", metadata.get("api-key", ""))
         else:
             scheme, _, key = authorization.partition(" ")
             if scheme.lower() != "bearer":

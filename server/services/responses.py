@@ -1,13 +1,13 @@
 """Exchanges in the form of OpenAI Responses."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.struct_pb2 import ListValue, Value
+from google.protobuf.message import Message as AnyMessage
 
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
@@ -18,10 +18,12 @@ from generated.parley.v1.response_service_pb2 import (
     CompactResponseRequest,
     ConnectResponsesEvent,
     ConnectResponsesRequest,
+    CountInputTokensRequest,
     CreateResponseRequest,
     DeletedResponse,
     DeleteResponseRequest,
     GetResponseRequest,
+    InputTokens,
     ListInputItemsRequest,
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
@@ -66,11 +68,27 @@ from server.wire.response_stream import ResponseEvents
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
 _COMPACTED = (
     "model",
+    "input",
+    "instructions",
+    "prompt_cache_options",
     "previous_response_id",
     "assistant_id",
     "prompt_cache_key",
     "prompt_cache_retention",
     "service_tier",
+)
+_COUNTED = (
+    "model",
+    "input",
+    "conversation",
+    "instructions",
+    "previous_response_id",
+    "tool_choice",
+    "text",
+    "reasoning",
+    "parallel_tool_calls",
+    "truncation",
+    "assistant_id",
 )
 _NOT_OFFERED = ("allowed_callers", "async", "defer_loading", "output_schema")
 """Members of function tools that chat completions lack, with which providers are called."""
@@ -173,20 +191,25 @@ class ResponseService(ResponseServiceServicer):
 
     async def CompactResponse(self, request: CompactResponseRequest, context: object) -> CompactedResponse:
         """Replace a context by a summary that the model writes."""
-        requested = CreateResponseRequest(
-            input=request.input if request.HasField("input") else Value(list_value=ListValue())
-        )
-        for name in _COMPACTED:
-            if request.HasField(name):
-                setattr(requested, name, getattr(request, name))
-        for name in ("instructions", "prompt_cache_options"):
-            if request.HasField(name):
-                getattr(requested, name).CopyFrom(getattr(request, name))
+        requested = _request_with(request, _COMPACTED)
+        if not requested.HasField("input"):
+            requested.input.list_value.SetInParent()
         turn = replace(await self._turn(requested), summarises=True)
         outcome = await self._engine.run(turn)
         if outcome.error is not None:
             raise outcome.error
         return compacted_of(outcome)
+
+    async def CountInputTokens(self, request: CountInputTokensRequest, context: object) -> InputTokens:
+        """Count the tokens of the context that CreateResponse would give the model, without running it."""
+        requested = _request_with(request, _COUNTED)
+        requested.tools.extend(request.tools)
+        persist_nothing()
+        return InputTokens(
+            object="response.input_tokens",
+            input_tokens=await self._engine.count_input(await self._turn(requested)),
+            estimated=True,
+        )
 
     @_known_as_response
     async def ListInputItems(self, request: ListInputItemsRequest, context: object) -> ItemList:
@@ -257,8 +280,10 @@ class ResponseService(ResponseServiceServicer):
         size = request.ByteSize()
         instructions = await by_size(size, parse_instructions, request)
         _check_stored(request)
+        goes_on = any(_is_given(request, name) for name in _GOES_ON)
+        if request.input.WhichOneof("kind") in (None, "null_value"):
+            _leave_out_input(request, goes_on=goes_on)
         given = await resolved(self._chats, caller.scope, request.input)
-        goes_on = request.HasField("previous_response_id") or request.HasField("previous_chat_id")
         input_messages = await by_size(given.ByteSize(), partial(parse_input, may_be_empty=goes_on), given)
         turn = await self._resolver.resolve(
             Asked(
@@ -289,6 +314,32 @@ class ResponseService(ResponseServiceServicer):
             persist_nothing()
             return replace(turn, persists=False)
         return turn
+
+
+def _request_with(
+    request: CompactResponseRequest | CountInputTokensRequest, names: Sequence[str]
+) -> CreateResponseRequest:
+    """Return a request for a response with the members of this one that have these names."""
+    requested = CreateResponseRequest()
+    for name in names:
+        if request.HasField(name):
+            value = getattr(request, name)
+            if isinstance(value, AnyMessage):
+                getattr(requested, name).CopyFrom(value)
+            else:
+                setattr(requested, name, value)
+    return requested
+
+
+def _leave_out_input(request: CreateResponseRequest, *, goes_on: bool) -> None:
+    """Make the input of a request without any an empty one. Raises InvalidArgument where nothing is continued."""
+    if not goes_on:
+        raise InvalidArgument.of(
+            "input",
+            "is required",
+            rule="required",
+        )
+    request.input.list_value.SetInParent()
 
 
 def _who(request: CreateResponseRequest) -> Who:

@@ -58,6 +58,7 @@ BASES: dict[str, dict[str, Any]] = {
     "CreateResponseRequest": {"input": "hi", "assistantId": RECORD_ASSISTANT},
     "ConnectResponsesRequest": {"create": {"input": "hi", "assistantId": RECORD_ASSISTANT}},
     "CompactResponseRequest": {"input": "hi", "assistantId": RECORD_ASSISTANT},
+    "CountInputTokensRequest": {"input": "hi", "assistantId": RECORD_ASSISTANT},
     "CreateSessionRequest": {"assistantId": RECORD_ASSISTANT},
     "CreateItemsRequest": {"items": [{"role": "user", "content": "hi"}]},
     "UpdateAssistantRequest": {"patch": {}},

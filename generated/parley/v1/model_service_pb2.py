@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from generated.parley.v1 import access_pb2 as parley_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/v1/model_service.proto\x12\tparley.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x16parley/v1/access.proto\"\x87\x01\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x63reated\x18\x03 \x01(\x01R\x07\x63reated\x12\x1a\n\x08owned_by\x18\x04 \x01(\tR\x08owned_by\x12\x17\n\x04name\x18\x05 \x01(\tH\x00R\x04name\x88\x01\x01\x42\x07\n\x05_name\"\x13\n\x11ListModelsRequest\"\x80\x01\n\x12ListModelsResponse\x12\x16\n\x06object\x18\x01 \x01(\tR\x06object\x12$\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x10.parley.v1.ModelR\x04\x64\x61ta\x12\x1f\n\x08has_more\x18\x03 \x01(\x08H\x00R\x08has_more\x88\x01\x01\x42\x0b\n\t_has_more\"-\n\x0fGetModelRequest\x12\x1a\n\x05model\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x05model2\xcb\x01\n\x0cModelService\x12\x61\n\nListModels\x12\x1c.parley.v1.ListModelsRequest\x1a\x1d.parley.v1.ListModelsResponse\"\x16\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12X\n\x08GetModel\x12\x1a.parley.v1.GetModelRequest\x1a\x10.parley.v1.Model\"\x1e\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/models/{model}Bc\n\rcom.parley.v1B\x11ModelServiceProtoP\x01Z\x12parley/v1;parleyv1\xa2\x02\x03PVX\xaa\x02\tParley.V1\xca\x02\tParley\\V1\xea\x02\nParley::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/v1/model_service.proto\x12\tparley.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x16parley/v1/access.proto\"\x87\x01\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x63reated\x18\x03 \x01(\x01R\x07\x63reated\x12\x1a\n\x08owned_by\x18\x04 \x01(\tR\x08owned_by\x12\x17\n\x04name\x18\x05 \x01(\tH\x00R\x04name\x88\x01\x01\x42\x07\n\x05_name\"G\n\x11ListModelsRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03H\x00R\x08\x61gent_id\x88\x01\x01\x42\x0b\n\t_agent_id\"\x80\x01\n\x12ListModelsResponse\x12\x16\n\x06object\x18\x01 \x01(\tR\x06object\x12$\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x10.parley.v1.ModelR\x04\x64\x61ta\x12\x1f\n\x08has_more\x18\x03 \x01(\x08H\x00R\x08has_more\x88\x01\x01\x42\x0b\n\t_has_more\"a\n\x0fGetModelRequest\x12\x1a\n\x05model\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x05model\x12%\n\x08\x61gent_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x03H\x00R\x08\x61gent_id\x88\x01\x01\x42\x0b\n\t_agent_id\"0\n\x12\x44\x65leteModelRequest\x12\x1a\n\x05model\x18\x01 \x01(\tB\x04\x88\xb5\x18\x03R\x05model\"P\n\x0c\x44\x65letedModel\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06object\x18\x02 \x01(\tR\x06object\x12\x18\n\x07\x64\x65leted\x18\x03 \x01(\x08R\x07\x64\x65leted2\xfc\x03\n\x0cModelService\x12\xb1\x01\n\nListModels\x12\x1c.parley.v1.ListModelsRequest\x1a\x1d.parley.v1.ListModelsResponse\"f\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02\\\x12\n/v1/modelsZ\x0e\x12\x0c/chat/modelsZ>\x12</api/v1/compatibility/openai/v1/assistants/{agent_id}/models\x12\xb8\x01\n\x08GetModel\x12\x1a.parley.v1.GetModelRequest\x1a\x10.parley.v1.Model\"~\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02t\x12\x12/v1/models/{model}Z\x16\x12\x14/chat/models/{model}ZF\x12\x44/api/v1/compatibility/openai/v1/assistants/{agent_id}/models/{model}\x12}\n\x0b\x44\x65leteModel\x12\x1d.parley.v1.DeleteModelRequest\x1a\x17.parley.v1.DeletedModel\"6\x88\xb5\x18\x01\x82\xd3\xe4\x93\x02,*\x12/v1/models/{model}Z\x16*\x14/chat/models/{model}Bc\n\rcom.parley.v1B\x11ModelServiceProtoP\x01Z\x12parley/v1;parleyv1\xa2\x02\x03PVX\xaa\x02\tParley.V1\xca\x02\tParley\\V1\xea\x02\nParley::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,20 +34,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.v1.model_service_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\rcom.parley.v1B\021ModelServiceProtoP\001Z\022parley/v1;parleyv1\242\002\003PVX\252\002\tParley.V1\312\002\tParley\\V1\352\002\nParley::V1'
+  _globals['_LISTMODELSREQUEST'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_LISTMODELSREQUEST'].fields_by_name['agent_id']._serialized_options = b'\210\265\030\003'
   _globals['_GETMODELREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_GETMODELREQUEST'].fields_by_name['model']._serialized_options = b'\210\265\030\003'
+  _globals['_GETMODELREQUEST'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_GETMODELREQUEST'].fields_by_name['agent_id']._serialized_options = b'\210\265\030\003'
+  _globals['_DELETEMODELREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_DELETEMODELREQUEST'].fields_by_name['model']._serialized_options = b'\210\265\030\003'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\210\265\030\001\202\323\344\223\002\014\022\n/v1/models'
+  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\210\265\030\001\202\323\344\223\002\\\022\n/v1/modelsZ\016\022\014/chat/modelsZ>\022</api/v1/compatibility/openai/v1/assistants/{agent_id}/models'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\210\265\030\001\202\323\344\223\002\024\022\022/v1/models/{model}'
+  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\210\265\030\001\202\323\344\223\002t\022\022/v1/models/{model}Z\026\022\024/chat/models/{model}ZF\022D/api/v1/compatibility/openai/v1/assistants/{agent_id}/models/{model}'
+  _globals['_MODELSERVICE'].methods_by_name['DeleteModel']._loaded_options = None
+  _globals['_MODELSERVICE'].methods_by_name['DeleteModel']._serialized_options = b'\210\265\030\001\202\323\344\223\002,*\022/v1/models/{model}Z\026*\024/chat/models/{model}'
   _globals['_MODEL']._serialized_start=99
   _globals['_MODEL']._serialized_end=234
   _globals['_LISTMODELSREQUEST']._serialized_start=236
-  _globals['_LISTMODELSREQUEST']._serialized_end=255
-  _globals['_LISTMODELSRESPONSE']._serialized_start=258
-  _globals['_LISTMODELSRESPONSE']._serialized_end=386
-  _globals['_GETMODELREQUEST']._serialized_start=388
-  _globals['_GETMODELREQUEST']._serialized_end=433
-  _globals['_MODELSERVICE']._serialized_start=436
-  _globals['_MODELSERVICE']._serialized_end=639
+  _globals['_LISTMODELSREQUEST']._serialized_end=307
+  _globals['_LISTMODELSRESPONSE']._serialized_start=310
+  _globals['_LISTMODELSRESPONSE']._serialized_end=438
+  _globals['_GETMODELREQUEST']._serialized_start=440
+  _globals['_GETMODELREQUEST']._serialized_end=537
+  _globals['_DELETEMODELREQUEST']._serialized_start=539
+  _globals['_DELETEMODELREQUEST']._serialized_end=587
+  _globals['_DELETEDMODEL']._serialized_start=589
+  _globals['_DELETEDMODEL']._serialized_end=669
+  _globals['_MODELSERVICE']._serialized_start=672
+  _globals['_MODELSERVICE']._serialized_end=1180
 # @@protoc_insertion_point(module_scope)

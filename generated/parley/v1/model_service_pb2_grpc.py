@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """Lists assistants as models, for OpenAI clients.
+    """Lists and deletes assistants as models, for OpenAI clients.
     """
 
     def __init__(self, channel):
@@ -45,24 +45,41 @@ class ModelServiceStub:
                 request_serializer=parley_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=parley_dot_v1_dot_model__service__pb2.Model.FromString,
                 _registered_method=True)
+        self.DeleteModel = channel.unary_unary(
+                '/parley.v1.ModelService/DeleteModel',
+                request_serializer=parley_dot_v1_dot_model__service__pb2.DeleteModelRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_model__service__pb2.DeletedModel.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
-    """Lists assistants as models, for OpenAI clients.
+    """Lists and deletes assistants as models, for OpenAI clients.
     """
 
     def ListModels(self, request, context):
-        """Lists the org's assistants as models, newest first, 1,000 at most.
+        """Lists the org's assistants as models, newest first, 1,000 at most. Under an assistant's own path the only
+        model is the assistant's.
+
+        Errors: NOT_FOUND for an unknown agent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Gets one assistant as a model.
+        """Gets one assistant as a model. Under an assistant's own path the only model is the assistant's.
 
         Errors: NOT_FOUND when no assistant has this id or name; INVALID_ARGUMENT for a name that several
         assistants have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModel(self, request, context):
+        """Deletes the assistant that is this model, at every door.
+
+        Errors: as for GetModel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,6 +98,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     request_deserializer=parley_dot_v1_dot_model__service__pb2.GetModelRequest.FromString,
                     response_serializer=parley_dot_v1_dot_model__service__pb2.Model.SerializeToString,
             ),
+            'DeleteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModel,
+                    request_deserializer=parley_dot_v1_dot_model__service__pb2.DeleteModelRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_model__service__pb2.DeletedModel.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'parley.v1.ModelService', rpc_method_handlers)
@@ -90,7 +112,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """Lists assistants as models, for OpenAI clients.
+    """Lists and deletes assistants as models, for OpenAI clients.
     """
 
     @staticmethod
@@ -137,6 +159,33 @@ class ModelService:
             '/parley.v1.ModelService/GetModel',
             parley_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
             parley_dot_v1_dot_model__service__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.ModelService/DeleteModel',
+            parley_dot_v1_dot_model__service__pb2.DeleteModelRequest.SerializeToString,
+            parley_dot_v1_dot_model__service__pb2.DeletedModel.FromString,
             options,
             channel_credentials,
             insecure,

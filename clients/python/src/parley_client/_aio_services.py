@@ -16,9 +16,9 @@ from parley.v1.conversation_pb2 import Conversation
 from parley.v1.conversation_service_pb2 import CreateConversationRequest, CreateItemsRequest, DeleteConversationRequest, DeleteItemRequest, DeletedConversation, GetConversationRequest, GetItemRequest, ListItemsRequest, UpdateConversationRequest
 from parley.v1.history_service_pb2 import ExportHistoryRequest, ExportHistoryResponse, ImportHistoryRequest, ImportHistoryResponse
 from parley.v1.item_pb2 import ItemList
-from parley.v1.model_service_pb2 import GetModelRequest, ListModelsRequest, ListModelsResponse, Model
+from parley.v1.model_service_pb2 import DeleteModelRequest, DeletedModel, GetModelRequest, ListModelsRequest, ListModelsResponse, Model
 from parley.v1.response_pb2 import Response, ResponseStreamEvent
-from parley.v1.response_service_pb2 import CancelResponseRequest, CompactResponseRequest, CompactedResponse, CreateResponseRequest, DeleteResponseRequest, DeletedResponse, GetResponseRequest, ListInputItemsRequest
+from parley.v1.response_service_pb2 import CancelResponseRequest, CompactResponseRequest, CompactedResponse, CountInputTokensRequest, CreateResponseRequest, DeleteResponseRequest, DeletedResponse, GetResponseRequest, InputTokens, ListInputItemsRequest
 from parley.v1.session_pb2 import Session
 from parley.v1.session_service_pb2 import CreateSessionRequest, DeleteSessionRequest, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, UpdateSessionRequest
 from parley.v1.squad_pb2 import Squad
@@ -258,6 +258,14 @@ class AsyncResponseCalls:
             _methods.RESPONSE_COMPACT_RESPONSE, request, chosen(timeout, self._connection.options.timeout), idempotency_key
         )
 
+    async def count_input_tokens(
+        self, request: CountInputTokensRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
+    ) -> InputTokens:
+        """Counts the tokens of the context that CreateResponse would give the model, without running it."""
+        return await self._connection.unary(
+            _methods.RESPONSE_COUNT_INPUT_TOKENS, request, chosen(timeout, self._connection.options.timeout), idempotency_key
+        )
+
     async def list_input_items(
         self, request: ListInputItemsRequest, *, timeout: float | Default | None = DEFAULT
     ) -> ItemList:
@@ -404,6 +412,14 @@ class AsyncModelCalls:
         """Gets one assistant as a model."""
         return await self._connection.unary(
             _methods.MODEL_GET_MODEL, request, chosen(timeout, self._connection.options.timeout), None
+        )
+
+    async def delete(
+        self, request: DeleteModelRequest, *, timeout: float | Default | None = DEFAULT
+    ) -> DeletedModel:
+        """Deletes the assistant that is this model, at every door."""
+        return await self._connection.unary(
+            _methods.MODEL_DELETE_MODEL, request, chosen(timeout, self._connection.options.timeout), None
         )
 
 

@@ -14,9 +14,9 @@ from parley.v1.conversation_pb2 import Conversation
 from parley.v1.conversation_service_pb2 import CreateConversationRequest, CreateItemsRequest, DeleteConversationRequest, DeleteItemRequest, DeletedConversation, GetConversationRequest, GetItemRequest, ListItemsRequest, UpdateConversationRequest
 from parley.v1.history_service_pb2 import ExportHistoryRequest, ExportHistoryResponse, ImportHistoryRequest, ImportHistoryResponse
 from parley.v1.item_pb2 import ItemList
-from parley.v1.model_service_pb2 import GetModelRequest, ListModelsRequest, ListModelsResponse, Model
+from parley.v1.model_service_pb2 import DeleteModelRequest, DeletedModel, GetModelRequest, ListModelsRequest, ListModelsResponse, Model
 from parley.v1.response_pb2 import Response, ResponseStreamEvent
-from parley.v1.response_service_pb2 import CancelResponseRequest, CompactResponseRequest, CompactedResponse, CreateResponseRequest, DeleteResponseRequest, DeletedResponse, GetResponseRequest, ListInputItemsRequest
+from parley.v1.response_service_pb2 import CancelResponseRequest, CompactResponseRequest, CompactedResponse, CountInputTokensRequest, CreateResponseRequest, DeleteResponseRequest, DeletedResponse, GetResponseRequest, InputTokens, ListInputItemsRequest
 from parley.v1.session_pb2 import Session
 from parley.v1.session_service_pb2 import CreateSessionRequest, DeleteSessionRequest, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, UpdateSessionRequest
 from parley.v1.squad_pb2 import Squad
@@ -101,6 +101,9 @@ RESPONSE_CANCEL_RESPONSE: Method[CancelResponseRequest, Response] = Method(
 RESPONSE_COMPACT_RESPONSE: Method[CompactResponseRequest, CompactedResponse] = Method(
     "/parley.v1.ResponseService/CompactResponse", CompactedResponse, keyed=True
 )
+RESPONSE_COUNT_INPUT_TOKENS: Method[CountInputTokensRequest, InputTokens] = Method(
+    "/parley.v1.ResponseService/CountInputTokens", InputTokens, keyed=True
+)
 RESPONSE_LIST_INPUT_ITEMS: Method[ListInputItemsRequest, ItemList] = Method(
     "/parley.v1.ResponseService/ListInputItems", ItemList, reads=True
 )
@@ -145,6 +148,9 @@ MODEL_LIST_MODELS: Method[ListModelsRequest, ListModelsResponse] = Method(
 )
 MODEL_GET_MODEL: Method[GetModelRequest, Model] = Method(
     "/parley.v1.ModelService/GetModel", Model, reads=True
+)
+MODEL_DELETE_MODEL: Method[DeleteModelRequest, DeletedModel] = Method(
+    "/parley.v1.ModelService/DeleteModel", DeletedModel
 )
 SESSION_CREATE_SESSION: Method[CreateSessionRequest, Session] = Method(
     "/parley.v1.SessionService/CreateSession", Session, keyed=True
