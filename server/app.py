@@ -454,7 +454,10 @@ class App:
             ChatService(engine, streams, resolver, store.chats, silent), server
         )
         completion_service_pb2_grpc.add_CompletionServiceServicer_to_server(
-            CompletionService(engine, streams, resolver, agents, silent), server
+            CompletionService(
+                engine, streams, resolver, agents, store.chats, store.completions, store.assistants, silent
+            ),
+            server,
         )
         responses = ResponseService(engine, streams, resolver, store.chats, silent)
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(responses, server)

@@ -507,6 +507,7 @@ NOUNS = {
     "conversation": "conversation",
     "previous_response_id": "response",
     "response_id": "response",
+    "completion_id": "completion",
     "before": "message",
     "conversation_id": "conversation",
     "model": "model",
@@ -530,12 +531,15 @@ async def test_record_that_is_absent_is_called_what_the_caller_calls_it(
 
     if answer.code is grpc.StatusCode.NOT_FOUND:
         noun = NOUNS.get(member) or Record.Name(record).removeprefix("RECORD_").lower()
+        if (method.service, member) == ("CompletionService", "after"):
+            noun = "message" if method.name.endswith("Messages") else "completion"
         if method.service == "AgentChatService":
             noun = OF_AGENTS.get(record, noun)
         nouns = {
             "agent",
             "assistant",
             "chat",
+            "completion",
             "conversation",
             "item",
             "message",

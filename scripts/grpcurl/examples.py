@@ -87,11 +87,26 @@ EXAMPLES: dict[str, dict[str, Example]] = {
         "DeleteResponse": Example({"response_id": "$RESPONSE"}, prints='"deleted": true'),
     },
     "CompletionService": {
-        "CreateChatCompletion": Example({"agent_id": "$AGENT", "messages": _HELLO}, prints="You said: Hello"),
+        "CreateChatCompletion": Example(
+            {"agent_id": "$AGENT", "messages": _HELLO, "metadata": {"topic": "greetings"}},
+            persists="COMPLETION",
+        ),
         "StreamChatCompletion": Example(
             {"agent_id": "$AGENT", "messages": _HELLO}, prints='"finish_reason": "stop"'
         ),
         "PostChatCompletion": Example({"agent_id": "$AGENT", "messages": _HELLO}, prints=_HTTP_BODY),
+        "GetChatCompletion": Example({"completion_id": "$COMPLETION"}, prints="You said: Hello"),
+        "FetchChatCompletion": Example({"completion_id": "$COMPLETION"}, prints=_HTTP_BODY),
+        "ListChatCompletions": Example({"metadata": {"topic": "greetings"}}, prints="You said: Hello"),
+        "FetchChatCompletions": Example({"limit": 1}, prints=_HTTP_BODY),
+        "UpdateChatCompletion": Example(
+            {"completion_id": "$COMPLETION", "metadata": {"topic": "farewells"}}, prints="farewells"
+        ),
+        "PostUpdateChatCompletion": Example(
+            {"completion_id": "$COMPLETION", "metadata": {"topic": "both"}}, prints=_HTTP_BODY
+        ),
+        "ListChatCompletionMessages": Example({"completion_id": "$COMPLETION"}, prints='"content": "Hello"'),
+        "DeleteChatCompletion": Example({"completion_id": "$COMPLETION"}, prints='"deleted": true'),
     },
     "AgentChatService": {
         "CreateAgentChat": Example({"agentId": "$AGENT", "userId": "ada"}, persists="CHAT"),

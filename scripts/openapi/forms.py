@@ -497,6 +497,12 @@ RULES: dict[str, list[Schema]] = {
 }
 """The rules between the members of a message."""
 
+_METADATA: Schema = {
+    "maxProperties": 16,
+    "propertyNames": {"maxLength": 64},
+    "additionalProperties": {"type": "string", "maxLength": 512},
+}
+
 CEL: dict[str, Schema | None] = {
     # A pattern for "not after whsec_" has a lookahead, which generators for Go refuse; the description has the rule.
     "assistant.webhook_secret": None,
@@ -548,6 +554,10 @@ CEL: dict[str, Schema | None] = {
     "response.access_programs": _only("cyber", "standard"),
     "response.background_options": _only("completion_window", "soonest"),
     "response.image": _only("context_compression", "auto", "disabled"),
+    "completion.metadata": _METADATA,
+    "response.metadata": _METADATA,
+    "conversation.metadata": _METADATA,
+    "completion.metadata_filter": {"maxProperties": 16, "additionalProperties": _STRING},
     "completion.stop": {
         "anyOf": [_STRING, {"type": "array", "minItems": 1, "maxItems": 4, "items": _STRING}, _NULL]
     },
@@ -586,6 +596,7 @@ _EMPTY_ARRAY: Schema = {"type": "array", "items": {}}
 NULLS: dict[str, set[str]] = {
     "Response": {"transport", "prompt_cache_options", "warnings"},
     "ChatCompletion": {"session_id", "metadata", "warnings"},
+    "ChatCompletionList": set(),
     "ChatCompletionMessage": set(),
     "ChatCompletionChunk": {"session_id", "usage", "warnings"},
     "ChatCompletionChunkChoice": set(),

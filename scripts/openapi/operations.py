@@ -162,6 +162,7 @@ class Operations:
             "required": place == "path",
             "description": self._schemas.description(binding.method.request, field),
             "schema": schema,
+            **({"style": "deepObject"} if schema.get("type") == "object" else {}),
             **self._value(binding, field, place),
         }
 
@@ -256,13 +257,11 @@ class Operations:
         twin = self._twin(method)
         if twin.answer == _EMPTY or method.name in forms.OTHER_TYPES:
             return None
-        if method.answer == _HTTP_BODY and twin.name.startswith("List"):  # a bare array
-            listed = next(
-                field
-                for field in self._source.messages[twin.answer].field
-                if field.label == field.LABEL_REPEATED
-            )
-            return {"type": "array", "items": self._schemas.answer(simple(listed.type_name))}
+        if method.answer == _HTTP_BODY and twin.name.startswith("List"):
+            fields = self._source.messages[twin.answer].field
+            if not any(field.name == "object" for field in fields):  # a bare array
+                listed = next(field for field in fields if field.label == field.LABEL_REPEATED)
+                return {"type": "array", "items": self._schemas.answer(simple(listed.type_name))}
         return self._schemas.answer(twin.answer)
 
     def _stream(self, method: Method) -> Schema:

@@ -67,6 +67,7 @@ class Outcome:
             prompt_tokens=self.usage.prompt_tokens,
             completion_tokens=self.usage.completion_tokens,
             said=input_messages,
+            completion=turn.completion,
             state=state,
         )
         if turn.request is not None:

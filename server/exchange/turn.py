@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Value
 
-from generated.parley.v1.chat_record_pb2 import ConversationState
+from generated.parley.v1.chat_record_pb2 import ConversationState, StoredCompletion
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.agents.agents import Agent
@@ -103,6 +103,8 @@ class Turn:
     request: CreateResponseRequest | None = None
     """The request in the Responses form; stored without input and secrets, so that the response can be
     rebuilt."""
+    completion: StoredCompletion | None = None
+    """What a stored completion has beside; None for what is none."""
     persists: bool = True
     """Whether the exchange is put on record."""
     summarises: bool = False

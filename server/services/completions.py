@@ -1,4 +1,7 @@
-"""The completions door: OpenAI-compatible chat completions of one agent, with sessions."""
+"""The completions door: OpenAI-compatible chat completions of one agent, with sessions, and the stored ones.
+
+A stored completion is a chat that was made here, unless with `store: false`.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -7,6 +10,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionChunk
+from generated.parley.v1.chat_record_pb2 import StoredCompletion
 from generated.parley.v1.completion_service_pb2 import (
     ChatCompletionInputMessage,
     CompletionStreamOptions,
@@ -42,7 +46,11 @@ from server.rpc.announcing import write_last
 from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.frames import SILENT_SECONDS, Frames
+from server.services.stored_completions import StoredCompletions
 from server.services.streaming import answer, write_frames
+from server.storage.assistants import Assistants
+from server.storage.chats import Chats
+from server.storage.completions import Completions
 from server.storage.idempotency import persist_nothing
 from server.storage.keys import Caller
 from server.wire import completions as wire
@@ -50,8 +58,9 @@ from server.wire import sse
 from server.wire.completion_chunks import CompletionChunks, completion_of
 
 
-class CompletionService(CompletionServiceServicer):
-    """Answers OpenAI-compatible chat completions with one agent, optionally in a session."""
+class CompletionService(StoredCompletions, CompletionServiceServicer):
+    """Answers OpenAI-compatible chat completions with one agent, optionally in a session, and reads the stored
+    ones."""
 
     def __init__(
         self,
@@ -59,10 +68,13 @@ class CompletionService(CompletionServiceServicer):
         streams: Streams,
         resolver: TurnResolver,
         agents: Agents,
+        chats: Chats,
+        completions: Completions,
+        assistants: Assistants,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
+        super().__init__(streams, chats, completions, assistants)
         self._engine = engine
-        self._streams = streams
         self._resolver = resolver
         self._agents = agents
         self._silent_seconds = silent_seconds
@@ -141,12 +153,9 @@ class CompletionService(CompletionServiceServicer):
                 options=options,
             )
         )
-        if (
-            not request.HasField("store")
-            or request.store
-            or turn.session is not None
-            or request.create_session
-        ):
+        if not request.HasField("store") or request.store:
+            return replace(turn, completion=StoredCompletion(metadata=request.metadata))
+        if turn.session is not None or request.create_session:
             return turn
         persist_nothing()
         return replace(turn, persists=False)

@@ -18,6 +18,7 @@ from server.core.clock import ms_of
 from server.core.errors import NotFound
 from server.storage import chat_events, threads
 from server.storage.chat_events import EventBatch
+from server.storage.completions import searchable
 from server.storage.database import Connection, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
@@ -397,7 +398,8 @@ def _write(
     connection.execute(
         "INSERT INTO chats (id, org_id, key_id, session_id, previous_chat_id, assistant_id, squad_id, status, created_at, "
         "updated_at, thread_id, first_seq, output_seq, last_seq, provider, model, prompt_tokens, completion_tokens, cost, "
-        "private, record, body, estimated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "private, record, body, estimated, completion) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             chat.id,
             chat.org_id,
@@ -422,6 +424,7 @@ def _write(
             exchange.record.SerializeToString(),
             chat.SerializeToString(),
             int(any(part.estimated for part in chat.costs)),
+            searchable(exchange.record),
         ],
     )
 

@@ -19,6 +19,10 @@ CREATE INDEX sessions_by_customer ON sessions (org_id, customer_number, created_
 CREATE INDEX chats_by_assistant ON chats (org_id, assistant_id, created_at, id) WHERE assistant_id IS NOT NULL;
 CREATE INDEX chats_by_squad ON chats (org_id, squad_id, created_at, id) WHERE squad_id IS NOT NULL
 """
+STORED_COMPLETIONS = """
+ALTER TABLE chats ADD COLUMN completion TEXT;
+CREATE INDEX chats_by_completion ON chats (org_id, created_at, id) WHERE completion IS NOT NULL
+"""
 SQLITE_INDEXES = """
 DROP INDEX chats_usage;
 CREATE INDEX chats_usage ON chats (org_id, created_at, id, key_id, assistant_id, prompt_tokens, completion_tokens, cost,

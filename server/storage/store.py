@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from server.core.clock import Clock, now_ms
 from server.storage.assistants import Assistants
 from server.storage.chats import Chats
+from server.storage.completions import Completions
 from server.storage.database import Connection, Database, DatabaseError
 from server.storage.idempotency import IdempotencyKeys
 from server.storage.keys import Keys
@@ -48,6 +49,7 @@ class Store:
     tools: Tools
     sessions: Sessions
     chats: Chats
+    completions: Completions
     idempotency: IdempotencyKeys
     usage: Usage
     outbox: Outbox
@@ -67,6 +69,7 @@ class Store:
             Tools(database, clock),
             Sessions(database, clock, outbox),
             Chats(database, outbox),
+            Completions(database),
             IdempotencyKeys(database, clock, peers),
             Usage(database),
             outbox,

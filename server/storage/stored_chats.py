@@ -22,7 +22,7 @@ COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, 
 _SHORT = (
     "id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_chat_id, status, cost"
 )
-_SIZE = (
+SIZE = (
     "length(body) + coalesce((SELECT sum(length(messages.body)) FROM messages "
     "WHERE messages.org_id = chats.org_id AND messages.thread_id = chats.thread_id "
     "AND messages.seq BETWEEN chats.first_seq AND chats.last_seq), 0)"
@@ -57,11 +57,11 @@ def listed(connection: Connection, listing: Listing) -> tuple[list[Chat], Place 
 
     Chats are shortened when all of them would be too large for one answer.
     """
-    found = connection.execute(*listing.select(f"{_SHORT}, {_SIZE}", "chats")).fetchall()
+    found = connection.execute(*listing.select(f"{_SHORT}, {SIZE}", "chats")).fetchall()
     rows = found[: listing.limit]
     fitting = [row[0] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
-    shown = _shown_alone(connection, rows[0][1], fitting) if fitting else {}
-    chats = [shown.get(row[0]) or _short(row) for row in rows]
+    shown = shown_alone(connection, rows[0][1], fitting) if fitting else {}
+    chats = [shown[row[0]].chat if row[0] in shown else _short(row) for row in rows]
     return chats, last_of(chats) if len(found) > len(rows) else None
 
 
@@ -87,8 +87,8 @@ def input_messages(connection: Connection, stored: StoredChat) -> list[Message]:
     )
 
 
-def _shown_alone(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, Chat]:
-    """Return chats with their own input and output, by id; always in two statements."""
+def shown_alone(connection: Connection, org_id: str, ids: Sequence[str]) -> dict[str, StoredChat]:
+    """Return chats with their own input and output in `chat`, by id; always in two statements."""
     listed_ids = ", ".join("?" * len(ids))
     rows = connection.execute(
         f"SELECT {COLUMNS} FROM chats WHERE org_id = ? AND id IN ({listed_ids})", [org_id, *ids]
@@ -102,12 +102,15 @@ def _shown_alone(connection: Connection, org_id: str, ids: Sequence[str]) -> dic
     messages: dict[str, list[tuple[int, Message]]] = {chat_id: [] for chat_id in ids}
     for chat_id, seq, body in own:
         messages[chat_id].append((seq, Message.FromString(body)))
-    return {stored.id: _alone(stored, messages[stored.id]) for stored in map(from_row, rows.fetchall())}
+    shown = {stored.id: stored for stored in map(from_row, rows.fetchall())}
+    for stored in shown.values():
+        _fill_alone(stored, messages[stored.id])
+    return shown
 
 
-def _alone(stored: StoredChat, own: list[tuple[int, Message]]) -> Chat:
+def _fill_alone(stored: StoredChat, own: list[tuple[int, Message]]) -> None:
     own_input = [message for seq, message in own if seq < stored.output_seq]
-    return _filled(
+    _filled(
         stored,
         own_input if stored.is_over else list(stored.record.said),
         [message for seq, message in own if seq >= stored.output_seq],

@@ -16,6 +16,7 @@ from generated.parley.v1.chat_completion_pb2 import (
     ChatCompletionChunkDelta,
     ChatCompletionFunctionCall,
     ChatCompletionMessage,
+    ChatCompletionMessageList,
     ChatCompletionToolCall,
     CompletionTokensDetails,
     CompletionUsage,
@@ -23,7 +24,8 @@ from generated.parley.v1.chat_completion_pb2 import (
 )
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
-from server.content.messages import answer_of, tool_calls_of
+from server.content.json_values import struct_from, to_python
+from server.content.messages import answer_of, text_of, tool_calls_of
 from server.core.errors import BROKEN_OFF
 from server.core.ids import hex_of
 from server.exchange.run import Outcome, ReadableExchange, choices_of
@@ -53,6 +55,16 @@ def completion_of(outcome: Outcome, metadata: Struct | None = None) -> ChatCompl
             )
         ],
     )
+
+
+def messages_page(messages: Sequence[Message], *, has_more: bool) -> ChatCompletionMessageList:
+    """Return some messages of a completion's input as a page."""
+    page = ChatCompletionMessageList(
+        object="list", data=[struct_from(_stored_message(message)) for message in messages], has_more=has_more
+    )
+    if messages:
+        page.first_id, page.last_id = messages[0].id, messages[-1].id
+    return page
 
 
 class CompletionChunks:
@@ -129,6 +141,21 @@ class CompletionChunks:
             system_fingerprint=started.system_fingerprint if started.HasField("system_fingerprint") else None,
             **members,
         )
+
+
+def _stored_message(message: Message) -> dict[str, Any]:
+    """Return a message as it was sent; of an array of parts the text is `content`, and all are `content_parts`."""
+    has_parts = message.content.WhichOneof("kind") == "list_value"
+    return {
+        "id": message.id,
+        "role": message.role,
+        "content": text_of(message) if message.HasField("content") else None,
+        "content_parts": to_python(message.content) if has_parts else None,
+        "name": message.name or None,
+        "tool_calls": to_python(message.tool_calls) if message.HasField("tool_calls") else None,
+        "tool_call_id": message.tool_call_id or None,
+        "refusal": message.refusal or None,
+    }
 
 
 def _session_id(chat: Chat) -> str | None:

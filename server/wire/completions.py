@@ -15,6 +15,7 @@ from generated.parley.v1.chat_completion_pb2 import (
     ChatCompletionChoice,
     ChatCompletionChunk,
     ChatCompletionChunkChoice,
+    ChatCompletionList,
     CompletionUsage,
 )
 from server.content.json_values import to_python
@@ -26,12 +27,28 @@ from server.wire.errors import http_status, openai_error
 
 def completion_body(completion: ChatCompletion) -> HttpBody:
     """Return a completion as a JSON body."""
+    return HttpBody(content_type="application/json", data=orjson.dumps(_whole(completion)))
+
+
+def completions_body(page: ChatCompletionList) -> HttpBody:
+    """Return a page of completions as a JSON body."""
+    json = {
+        "object": page.object,
+        "data": [_whole(completion) for completion in page.data],
+        "first_id": page.first_id if page.HasField("first_id") else None,
+        "last_id": page.last_id if page.HasField("last_id") else None,
+        "has_more": page.has_more,
+    }
+    return HttpBody(content_type="application/json", data=orjson.dumps(json))
+
+
+def _whole(completion: ChatCompletion) -> dict[str, Any]:
     json = _head(completion)
     json["choices"] = [_choice(choice) for choice in completion.choices]
     json["usage"] = _usage(completion.usage)
     if completion.HasField("metadata"):
         json["metadata"] = to_python(completion.metadata)
-    return HttpBody(content_type="application/json", data=orjson.dumps(json))
+    return json
 
 
 def chunk_frames(

@@ -59,6 +59,7 @@ BASES: dict[str, dict[str, Any]] = {
     "ConnectResponsesRequest": {"create": {"input": "hi", "assistantId": RECORD_ASSISTANT}},
     "CompactResponseRequest": {"input": "hi", "assistantId": RECORD_ASSISTANT},
     "CountInputTokensRequest": {"input": "hi", "assistantId": RECORD_ASSISTANT},
+    "UpdateChatCompletionRequest": {"metadata": {}},
     "CreateSessionRequest": {"assistantId": RECORD_ASSISTANT},
     "CreateItemsRequest": {"items": [{"role": "user", "content": "hi"}]},
     "UpdateAssistantRequest": {"patch": {}},

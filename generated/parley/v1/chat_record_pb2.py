@@ -28,7 +28,7 @@ from generated.parley.v1 import message_pb2 as parley_dot_v1_dot_message__pb2
 from generated.parley.v1 import response_service_pb2 as parley_dot_v1_dot_response__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bparley/v1/chat_record.proto\x12\tparley.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x14parley/v1/chat.proto\x1a\x17parley/v1/message.proto\x1a parley/v1/response_service.proto\"\xaf\x04\n\nChatRecord\x12:\n\x07request\x18\x01 \x01(\x0b\x32 .parley.v1.CreateResponseRequestR\x07request\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x32\n\x12system_fingerprint\x18\x03 \x01(\tH\x00R\x11systemFingerprint\x88\x01\x01\x12\x1d\n\nmessage_id\x18\x04 \x01(\tR\tmessageId\x12.\n\x06pieces\x18\x05 \x03(\x0b\x32\x16.parley.v1.StreamPieceR\x06pieces\x12#\n\rcached_tokens\x18\x06 \x01(\rR\x0c\x63\x61\x63hedTokens\x12)\n\x10reasoning_tokens\x18\x07 \x01(\rR\x0freasoningTokens\x12#\n\rprompt_tokens\x18\x08 \x01(\rR\x0cpromptTokens\x12+\n\x11\x63ompletion_tokens\x18\t \x01(\rR\x10\x63ompletionTokens\x12&\n\x04said\x18\n \x03(\x0b\x32\x12.parley.v1.MessageR\x04said\x12&\n\x0cservice_tier\x18\x0b \x01(\tH\x01R\x0bserviceTier\x88\x01\x01\x12\x32\n\x05state\x18\x14 \x01(\x0b\x32\x1c.parley.v1.ConversationStateR\x05stateB\x15\n\x13_system_fingerprintB\x0f\n\r_service_tier\"\x85\x01\n\x11\x43onversationState\x12\x16\n\x06member\x18\x01 \x01(\tR\x06member\x12!\n\x0c\x63ontext_from\x18\x02 \x01(\tR\x0b\x63ontextFrom\x12\x35\n\tvariables\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\tvariables\"\xae\x01\n\x0bStreamPiece\x12\x16\n\x06\x63hoice\x18\x01 \x01(\rR\x06\x63hoice\x12 \n\ttool_call\x18\x02 \x01(\rH\x00R\x08toolCall\x88\x01\x01\x12\x16\n\x06length\x18\x03 \x01(\rR\x06length\x12+\n\x0fnext_message_id\x18\n \x01(\tH\x01R\rnextMessageId\x88\x01\x01\x42\x0c\n\n_tool_callB\x12\n\x10_next_message_id\"\xb5\x01\n\x0e\x43hatEventBatch\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.parley.v1.ChatEventR\x06\x65vents\x12\x32\n\x05state\x18\x02 \x01(\x0b\x32\x1c.parley.v1.ConversationStateR\x05state\x12\x41\n\x0fprovider_states\x18\x03 \x03(\x0b\x32\x18.parley.v1.ProviderStateR\x0eproviderStatesBa\n\rcom.parley.v1B\x0f\x43hatRecordProtoP\x01Z\x12parley/v1;parleyv1\xa2\x02\x03PVX\xaa\x02\tParley.V1\xca\x02\tParley\\V1\xea\x02\nParley::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bparley/v1/chat_record.proto\x12\tparley.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x14parley/v1/chat.proto\x1a\x17parley/v1/message.proto\x1a parley/v1/response_service.proto\"\x80\x05\n\nChatRecord\x12:\n\x07request\x18\x01 \x01(\x0b\x32 .parley.v1.CreateResponseRequestR\x07request\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x32\n\x12system_fingerprint\x18\x03 \x01(\tH\x00R\x11systemFingerprint\x88\x01\x01\x12\x1d\n\nmessage_id\x18\x04 \x01(\tR\tmessageId\x12.\n\x06pieces\x18\x05 \x03(\x0b\x32\x16.parley.v1.StreamPieceR\x06pieces\x12#\n\rcached_tokens\x18\x06 \x01(\rR\x0c\x63\x61\x63hedTokens\x12)\n\x10reasoning_tokens\x18\x07 \x01(\rR\x0freasoningTokens\x12#\n\rprompt_tokens\x18\x08 \x01(\rR\x0cpromptTokens\x12+\n\x11\x63ompletion_tokens\x18\t \x01(\rR\x10\x63ompletionTokens\x12&\n\x04said\x18\n \x03(\x0b\x32\x12.parley.v1.MessageR\x04said\x12&\n\x0cservice_tier\x18\x0b \x01(\tH\x01R\x0bserviceTier\x88\x01\x01\x12@\n\ncompletion\x18\x0c \x01(\x0b\x32\x1b.parley.v1.StoredCompletionH\x02R\ncompletion\x88\x01\x01\x12\x32\n\x05state\x18\x14 \x01(\x0b\x32\x1c.parley.v1.ConversationStateR\x05stateB\x15\n\x13_system_fingerprintB\x0f\n\r_service_tierB\r\n\x0b_completion\"G\n\x10StoredCompletion\x12\x33\n\x08metadata\x18\x01 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\"\x85\x01\n\x11\x43onversationState\x12\x16\n\x06member\x18\x01 \x01(\tR\x06member\x12!\n\x0c\x63ontext_from\x18\x02 \x01(\tR\x0b\x63ontextFrom\x12\x35\n\tvariables\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\tvariables\"\xae\x01\n\x0bStreamPiece\x12\x16\n\x06\x63hoice\x18\x01 \x01(\rR\x06\x63hoice\x12 \n\ttool_call\x18\x02 \x01(\rH\x00R\x08toolCall\x88\x01\x01\x12\x16\n\x06length\x18\x03 \x01(\rR\x06length\x12+\n\x0fnext_message_id\x18\n \x01(\tH\x01R\rnextMessageId\x88\x01\x01\x42\x0c\n\n_tool_callB\x12\n\x10_next_message_id\"\xb5\x01\n\x0e\x43hatEventBatch\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.parley.v1.ChatEventR\x06\x65vents\x12\x32\n\x05state\x18\x02 \x01(\x0b\x32\x1c.parley.v1.ConversationStateR\x05state\x12\x41\n\x0fprovider_states\x18\x03 \x03(\x0b\x32\x18.parley.v1.ProviderStateR\x0eproviderStatesBa\n\rcom.parley.v1B\x0f\x43hatRecordProtoP\x01Z\x12parley/v1;parleyv1\xa2\x02\x03PVX\xaa\x02\tParley.V1\xca\x02\tParley\\V1\xea\x02\nParley::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\rcom.parley.v1B\017ChatRecordProtoP\001Z\022parley/v1;parleyv1\242\002\003PVX\252\002\tParley.V1\312\002\tParley\\V1\352\002\nParley::V1'
   _globals['_CHATRECORD']._serialized_start=154
-  _globals['_CHATRECORD']._serialized_end=713
-  _globals['_CONVERSATIONSTATE']._serialized_start=716
-  _globals['_CONVERSATIONSTATE']._serialized_end=849
-  _globals['_STREAMPIECE']._serialized_start=852
-  _globals['_STREAMPIECE']._serialized_end=1026
-  _globals['_CHATEVENTBATCH']._serialized_start=1029
-  _globals['_CHATEVENTBATCH']._serialized_end=1210
+  _globals['_CHATRECORD']._serialized_end=794
+  _globals['_STOREDCOMPLETION']._serialized_start=796
+  _globals['_STOREDCOMPLETION']._serialized_end=867
+  _globals['_CONVERSATIONSTATE']._serialized_start=870
+  _globals['_CONVERSATIONSTATE']._serialized_end=1003
+  _globals['_STREAMPIECE']._serialized_start=1006
+  _globals['_STREAMPIECE']._serialized_end=1180
+  _globals['_CHATEVENTBATCH']._serialized_start=1183
+  _globals['_CHATEVENTBATCH']._serialized_end=1364
 # @@protoc_insertion_point(module_scope)

@@ -119,3 +119,59 @@ class CompletionStreamOptions(_message.Message):
     include_usage: bool
     include_obfuscation: bool
     def __init__(self, include_usage: _Optional[bool] = ..., include_obfuscation: _Optional[bool] = ...) -> None: ...
+
+class GetChatCompletionRequest(_message.Message):
+    __slots__ = ("completion_id", "agent_id")
+    COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    completion_id: str
+    agent_id: str
+    def __init__(self, completion_id: _Optional[str] = ..., agent_id: _Optional[str] = ...) -> None: ...
+
+class ListChatCompletionsRequest(_message.Message):
+    __slots__ = ("agent_id", "after", "limit", "order", "model", "metadata")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    after: str
+    limit: int
+    order: str
+    model: str
+    metadata: _struct_pb2.Struct
+    def __init__(self, agent_id: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., order: _Optional[str] = ..., model: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class UpdateChatCompletionRequest(_message.Message):
+    __slots__ = ("completion_id", "agent_id", "metadata")
+    COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    completion_id: str
+    agent_id: str
+    metadata: _struct_pb2.Struct
+    def __init__(self, completion_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class DeleteChatCompletionRequest(_message.Message):
+    __slots__ = ("completion_id", "agent_id")
+    COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    completion_id: str
+    agent_id: str
+    def __init__(self, completion_id: _Optional[str] = ..., agent_id: _Optional[str] = ...) -> None: ...
+
+class ListChatCompletionMessagesRequest(_message.Message):
+    __slots__ = ("completion_id", "agent_id", "after", "limit", "order")
+    COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    completion_id: str
+    agent_id: str
+    after: str
+    limit: int
+    order: str
+    def __init__(self, completion_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., order: _Optional[str] = ...) -> None: ...

@@ -28,7 +28,7 @@ if _version_not_supported:
 
 
 class CompletionServiceStub:
-    """Answers OpenAI-compatible chat completions with one agent, optionally in a session.
+    """Answers OpenAI-compatible chat completions with one agent, optionally in a session, and reads the stored ones.
     """
 
     def __init__(self, channel):
@@ -52,10 +52,50 @@ class CompletionServiceStub:
                 request_serializer=parley_dot_v1_dot_completion__service__pb2.CreateChatCompletionRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.GetChatCompletion = channel.unary_unary(
+                '/parley.v1.CompletionService/GetChatCompletion',
+                request_serializer=parley_dot_v1_dot_completion__service__pb2.GetChatCompletionRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_chat__completion__pb2.ChatCompletion.FromString,
+                _registered_method=True)
+        self.FetchChatCompletion = channel.unary_unary(
+                '/parley.v1.CompletionService/FetchChatCompletion',
+                request_serializer=parley_dot_v1_dot_completion__service__pb2.GetChatCompletionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ListChatCompletions = channel.unary_unary(
+                '/parley.v1.CompletionService/ListChatCompletions',
+                request_serializer=parley_dot_v1_dot_completion__service__pb2.ListChatCompletionsRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_chat__completion__pb2.ChatCompletionList.FromString,
+                _registered_method=True)
+        self.FetchChatCompletions = channel.unary_unary(
+                '/parley.v1.CompletionService/FetchChatCompletions',
+                request_serializer=parley_dot_v1_dot_completion__service__pb2.ListChatCompletionsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.UpdateChatCompletion = channel.unary_unary(
+                '/parley.v1.CompletionService/UpdateChatCompletion',
+                request_serializer=parley_dot_v1_dot_completion__service__pb2.UpdateChatCompletionRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_chat__completion__pb2.ChatCompletion.FromString,
+                _registered_method=True)
+        self.PostUpdateChatCompletion = channel.unary_unary(
+                '/parley.v1.CompletionService/PostUpdateChatCompletion',
+                request_serializer=parley_dot_v1_dot_completion__service__pb2.UpdateChatCompletionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.DeleteChatCompletion = channel.unary_unary(
+                '/parley.v1.CompletionService/DeleteChatCompletion',
+                request_serializer=parley_dot_v1_dot_completion__service__pb2.DeleteChatCompletionRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_chat__completion__pb2.DeletedChatCompletion.FromString,
+                _registered_method=True)
+        self.ListChatCompletionMessages = channel.unary_unary(
+                '/parley.v1.CompletionService/ListChatCompletionMessages',
+                request_serializer=parley_dot_v1_dot_completion__service__pb2.ListChatCompletionMessagesRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_chat__completion__pb2.ChatCompletionMessageList.FromString,
+                _registered_method=True)
 
 
 class CompletionServiceServicer:
-    """Answers OpenAI-compatible chat completions with one agent, optionally in a session.
+    """Answers OpenAI-compatible chat completions with one agent, optionally in a session, and reads the stored ones.
     """
 
     def CreateChatCompletion(self, request, context):
@@ -85,6 +125,74 @@ class CompletionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetChatCompletion(self, request, context):
+        """Gets one exchange as a completion, from any door.
+
+        Errors: NOT_FOUND when absent, another org's or agent's, or, for a publishable key, another key's;
+        FAILED_PRECONDITION while it is in progress.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchChatCompletion(self, request, context):
+        """GetChatCompletion for HTTP. An HttpBody because it prints explicit nulls.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChatCompletions(self, request, context):
+        """Lists the stored completions: those of chat completions that were not sent with `store: false`, and every
+        exchange that was given metadata here.
+
+        Errors: NOT_FOUND for an `after` that is none of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchChatCompletions(self, request, context):
+        """ListChatCompletions for HTTP. An HttpBody because it prints explicit nulls.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateChatCompletion(self, request, context):
+        """Replaces the metadata of a stored completion, and returns it.
+
+        Errors: as for GetChatCompletion.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PostUpdateChatCompletion(self, request, context):
+        """UpdateChatCompletion for HTTP. An HttpBody because it prints explicit nulls.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteChatCompletion(self, request, context):
+        """Deletes a stored completion. Exchanges that continue it keep their context.
+
+        Errors: as for GetChatCompletion.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChatCompletionMessages(self, request, context):
+        """Lists the messages that a stored completion answers, as they were sent.
+
+        Errors: as for GetChatCompletion; NOT_FOUND for an `after` that is none of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CompletionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -103,6 +211,46 @@ def add_CompletionServiceServicer_to_server(servicer, server):
                     request_deserializer=parley_dot_v1_dot_completion__service__pb2.CreateChatCompletionRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
+            'GetChatCompletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChatCompletion,
+                    request_deserializer=parley_dot_v1_dot_completion__service__pb2.GetChatCompletionRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_chat__completion__pb2.ChatCompletion.SerializeToString,
+            ),
+            'FetchChatCompletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchChatCompletion,
+                    request_deserializer=parley_dot_v1_dot_completion__service__pb2.GetChatCompletionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ListChatCompletions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChatCompletions,
+                    request_deserializer=parley_dot_v1_dot_completion__service__pb2.ListChatCompletionsRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_chat__completion__pb2.ChatCompletionList.SerializeToString,
+            ),
+            'FetchChatCompletions': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchChatCompletions,
+                    request_deserializer=parley_dot_v1_dot_completion__service__pb2.ListChatCompletionsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'UpdateChatCompletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateChatCompletion,
+                    request_deserializer=parley_dot_v1_dot_completion__service__pb2.UpdateChatCompletionRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_chat__completion__pb2.ChatCompletion.SerializeToString,
+            ),
+            'PostUpdateChatCompletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PostUpdateChatCompletion,
+                    request_deserializer=parley_dot_v1_dot_completion__service__pb2.UpdateChatCompletionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'DeleteChatCompletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteChatCompletion,
+                    request_deserializer=parley_dot_v1_dot_completion__service__pb2.DeleteChatCompletionRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_chat__completion__pb2.DeletedChatCompletion.SerializeToString,
+            ),
+            'ListChatCompletionMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChatCompletionMessages,
+                    request_deserializer=parley_dot_v1_dot_completion__service__pb2.ListChatCompletionMessagesRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_chat__completion__pb2.ChatCompletionMessageList.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'parley.v1.CompletionService', rpc_method_handlers)
@@ -112,7 +260,7 @@ def add_CompletionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CompletionService:
-    """Answers OpenAI-compatible chat completions with one agent, optionally in a session.
+    """Answers OpenAI-compatible chat completions with one agent, optionally in a session, and reads the stored ones.
     """
 
     @staticmethod
@@ -186,6 +334,222 @@ class CompletionService:
             '/parley.v1.CompletionService/PostChatCompletion',
             parley_dot_v1_dot_completion__service__pb2.CreateChatCompletionRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChatCompletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.CompletionService/GetChatCompletion',
+            parley_dot_v1_dot_completion__service__pb2.GetChatCompletionRequest.SerializeToString,
+            parley_dot_v1_dot_chat__completion__pb2.ChatCompletion.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchChatCompletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.CompletionService/FetchChatCompletion',
+            parley_dot_v1_dot_completion__service__pb2.GetChatCompletionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChatCompletions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.CompletionService/ListChatCompletions',
+            parley_dot_v1_dot_completion__service__pb2.ListChatCompletionsRequest.SerializeToString,
+            parley_dot_v1_dot_chat__completion__pb2.ChatCompletionList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchChatCompletions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.CompletionService/FetchChatCompletions',
+            parley_dot_v1_dot_completion__service__pb2.ListChatCompletionsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateChatCompletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.CompletionService/UpdateChatCompletion',
+            parley_dot_v1_dot_completion__service__pb2.UpdateChatCompletionRequest.SerializeToString,
+            parley_dot_v1_dot_chat__completion__pb2.ChatCompletion.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PostUpdateChatCompletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.CompletionService/PostUpdateChatCompletion',
+            parley_dot_v1_dot_completion__service__pb2.UpdateChatCompletionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteChatCompletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.CompletionService/DeleteChatCompletion',
+            parley_dot_v1_dot_completion__service__pb2.DeleteChatCompletionRequest.SerializeToString,
+            parley_dot_v1_dot_chat__completion__pb2.DeletedChatCompletion.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChatCompletionMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.CompletionService/ListChatCompletionMessages',
+            parley_dot_v1_dot_completion__service__pb2.ListChatCompletionMessagesRequest.SerializeToString,
+            parley_dot_v1_dot_chat__completion__pb2.ChatCompletionMessageList.FromString,
             options,
             channel_credentials,
             insecure,

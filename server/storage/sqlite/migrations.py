@@ -10,7 +10,7 @@ from contextlib import closing
 from sqlite_utils import Database, Migrations
 
 from server.storage.hiding import hide_stored_secrets
-from server.storage.long_lists import INDEXES, SQLITE_INDEXES, TOTALS
+from server.storage.long_lists import INDEXES, SQLITE_INDEXES, STORED_COMPLETIONS, TOTALS
 from server.storage.threads import CALLS_KEY_INDEX
 
 migrations = Migrations("parley")
@@ -406,3 +406,10 @@ def messages_by_calls(db: Database) -> None:
     """Find an answer by its calls, when a caller repeats them. Messages from before this migration have no
     such key."""
     db.execute("CREATE INDEX {} ON messages ({}, org_id) WHERE {}".format(*CALLS_KEY_INDEX))
+
+
+@migrations()
+def stored_completions(db: Database) -> None:
+    """Which chats are stored completions, with their metadata to be found by. None made before is one."""
+    for statement in STORED_COMPLETIONS.split(";"):
+        db.execute(statement)

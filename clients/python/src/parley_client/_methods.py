@@ -6,10 +6,10 @@ from parley.v1.agent_chat_pb2 import AgentChat, AgentChatWithMessages, AgentMess
 from parley.v1.agent_chat_service_pb2 import CreateAgentChatRequest, CreateMessageRequest, DeleteAgentChatRequest, GetAgentChatRequest, ListAgentChatsRequest, ListAgentChatsResponse, ListMessagesRequest, ListMessagesResponse
 from parley.v1.assistant_pb2 import Assistant
 from parley.v1.assistant_service_pb2 import CreateAssistantRequest, DeleteAssistantRequest, GetAssistantRequest, ListAssistantsRequest, ListAssistantsResponse, UpdateAssistantRequest
-from parley.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionChunk
+from parley.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionChunk, ChatCompletionList, ChatCompletionMessageList, DeletedChatCompletion
 from parley.v1.chat_pb2 import Chat, ChatEvent
 from parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest, GetChatRequest, ListChatsRequest, ListChatsResponse, WatchChatRequest
-from parley.v1.completion_service_pb2 import CreateChatCompletionRequest
+from parley.v1.completion_service_pb2 import CreateChatCompletionRequest, DeleteChatCompletionRequest, GetChatCompletionRequest, ListChatCompletionMessagesRequest, ListChatCompletionsRequest, UpdateChatCompletionRequest
 from parley.v1.conversation_pb2 import Conversation
 from parley.v1.conversation_service_pb2 import CreateConversationRequest, CreateItemsRequest, DeleteConversationRequest, DeleteItemRequest, DeletedConversation, GetConversationRequest, GetItemRequest, ListItemsRequest, UpdateConversationRequest
 from parley.v1.history_service_pb2 import ExportHistoryRequest, ExportHistoryResponse, ImportHistoryRequest, ImportHistoryResponse
@@ -112,6 +112,21 @@ COMPLETION_CREATE_CHAT_COMPLETION: Method[CreateChatCompletionRequest, ChatCompl
 )
 COMPLETION_STREAM_CHAT_COMPLETION: Method[CreateChatCompletionRequest, ChatCompletionChunk] = Method(
     "/parley.v1.CompletionService/StreamChatCompletion", ChatCompletionChunk, keyed=True
+)
+COMPLETION_GET_CHAT_COMPLETION: Method[GetChatCompletionRequest, ChatCompletion] = Method(
+    "/parley.v1.CompletionService/GetChatCompletion", ChatCompletion, reads=True
+)
+COMPLETION_LIST_CHAT_COMPLETIONS: Method[ListChatCompletionsRequest, ChatCompletionList] = Method(
+    "/parley.v1.CompletionService/ListChatCompletions", ChatCompletionList, reads=True
+)
+COMPLETION_UPDATE_CHAT_COMPLETION: Method[UpdateChatCompletionRequest, ChatCompletion] = Method(
+    "/parley.v1.CompletionService/UpdateChatCompletion", ChatCompletion, keyed=True
+)
+COMPLETION_DELETE_CHAT_COMPLETION: Method[DeleteChatCompletionRequest, DeletedChatCompletion] = Method(
+    "/parley.v1.CompletionService/DeleteChatCompletion", DeletedChatCompletion
+)
+COMPLETION_LIST_CHAT_COMPLETION_MESSAGES: Method[ListChatCompletionMessagesRequest, ChatCompletionMessageList] = Method(
+    "/parley.v1.CompletionService/ListChatCompletionMessages", ChatCompletionMessageList, reads=True
 )
 CONVERSATION_CREATE_CONVERSATION: Method[CreateConversationRequest, Conversation] = Method(
     "/parley.v1.ConversationService/CreateConversation", Conversation, keyed=True

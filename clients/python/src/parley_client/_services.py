@@ -8,10 +8,10 @@ from parley.v1.agent_chat_pb2 import AgentChat, AgentChatWithMessages, AgentMess
 from parley.v1.agent_chat_service_pb2 import CreateAgentChatRequest, CreateMessageRequest, DeleteAgentChatRequest, GetAgentChatRequest, ListAgentChatsRequest, ListAgentChatsResponse, ListMessagesRequest, ListMessagesResponse
 from parley.v1.assistant_pb2 import Assistant
 from parley.v1.assistant_service_pb2 import CreateAssistantRequest, DeleteAssistantRequest, GetAssistantRequest, ListAssistantsRequest, ListAssistantsResponse, UpdateAssistantRequest
-from parley.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionChunk
+from parley.v1.chat_completion_pb2 import ChatCompletion, ChatCompletionChunk, ChatCompletionList, ChatCompletionMessageList, DeletedChatCompletion
 from parley.v1.chat_pb2 import Chat, ChatEvent
 from parley.v1.chat_service_pb2 import CreateChatRequest, DeleteChatRequest, GetChatRequest, ListChatsRequest, ListChatsResponse, WatchChatRequest
-from parley.v1.completion_service_pb2 import CreateChatCompletionRequest
+from parley.v1.completion_service_pb2 import CreateChatCompletionRequest, DeleteChatCompletionRequest, GetChatCompletionRequest, ListChatCompletionMessagesRequest, ListChatCompletionsRequest, UpdateChatCompletionRequest
 from parley.v1.conversation_pb2 import Conversation
 from parley.v1.conversation_service_pb2 import CreateConversationRequest, CreateItemsRequest, DeleteConversationRequest, DeleteItemRequest, DeletedConversation, GetConversationRequest, GetItemRequest, ListItemsRequest, UpdateConversationRequest
 from parley.v1.history_service_pb2 import ExportHistoryRequest, ExportHistoryResponse, ImportHistoryRequest, ImportHistoryResponse
@@ -295,6 +295,46 @@ class CompletionCalls:
         """Answers a conversation as a stream."""
         return self._connection.stream(
             _methods.COMPLETION_STREAM_CHAT_COMPLETION, request, timeout, idempotency_key
+        )
+
+    def get(
+        self, request: GetChatCompletionRequest, *, timeout: float | Default | None = DEFAULT
+    ) -> ChatCompletion:
+        """Gets one exchange as a completion, from any door."""
+        return self._connection.unary(
+            _methods.COMPLETION_GET_CHAT_COMPLETION, request, chosen(timeout, self._connection.options.timeout), None
+        )
+
+    def list_chat_completions(
+        self, request: ListChatCompletionsRequest, *, timeout: float | Default | None = DEFAULT
+    ) -> ChatCompletionList:
+        """Lists the stored completions."""
+        return self._connection.unary(
+            _methods.COMPLETION_LIST_CHAT_COMPLETIONS, request, chosen(timeout, self._connection.options.timeout), None
+        )
+
+    def update(
+        self, request: UpdateChatCompletionRequest, *, timeout: float | Default | None = DEFAULT, idempotency_key: str | None = None
+    ) -> ChatCompletion:
+        """Replaces the metadata of a stored completion, and returns it."""
+        return self._connection.unary(
+            _methods.COMPLETION_UPDATE_CHAT_COMPLETION, request, chosen(timeout, self._connection.options.timeout), idempotency_key
+        )
+
+    def delete(
+        self, request: DeleteChatCompletionRequest, *, timeout: float | Default | None = DEFAULT
+    ) -> DeletedChatCompletion:
+        """Deletes a stored completion."""
+        return self._connection.unary(
+            _methods.COMPLETION_DELETE_CHAT_COMPLETION, request, chosen(timeout, self._connection.options.timeout), None
+        )
+
+    def list_chat_completion_messages(
+        self, request: ListChatCompletionMessagesRequest, *, timeout: float | Default | None = DEFAULT
+    ) -> ChatCompletionMessageList:
+        """Lists the messages that a stored completion answers, as they were sent."""
+        return self._connection.unary(
+            _methods.COMPLETION_LIST_CHAT_COMPLETION_MESSAGES, request, chosen(timeout, self._connection.options.timeout), None
         )
 
 
