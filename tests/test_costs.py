@@ -56,3 +56,22 @@ def test_price_of_nothing_is_a_price():
         ].cost
         == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("cached_price", "cached", "cost"),
+    [
+        (None, 400, 1.0),
+        (0.25, 0, 1.0),
+        (0.25, 400, 0.7),
+        (0.25, 1000, 0.25),
+        (0, 1000, 0),
+        (0.25, 2000, 0.25),
+    ],
+)
+def test_tokens_from_the_cache_have_their_own_price(cached_price, cached, cost):
+    prices = {"m": Price(input=1000, output=0, cached_input=cached_price and cached_price * 1000)}
+
+    part, _ = costs_of(prices, {("openai", "m"): Usage(1000, 0, cached_tokens=cached)})
+
+    assert part.cost == pytest.approx(cost)

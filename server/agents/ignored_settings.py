@@ -89,6 +89,16 @@ def of_tool_type(tool: Mapping[str, Any], param: str, *, of_request: bool = Fals
     )
 
 
+def of_parallel_calls() -> ChatWarning:
+    """Return the warning for calls of a model that was to call one tool at a time."""
+    return ChatWarning(
+        "parallel_calls_left_out",
+        "The model called several tools at once, although parallel_tool_calls is false: only the first call was taken.",
+        "parallel_tool_calls",
+        of_request=True,
+    )
+
+
 def of_duplicate_name(name: str, param: str, *, of_request: bool = False) -> ChatWarning:
     """Return the warning for a tool with the name of another."""
     return ChatWarning(

@@ -19,6 +19,8 @@ class Price(BaseModel):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+    cached_input: float | None = Field(default=None, ge=0)
+    """Of tokens that the provider read from its cache; None: as `input`."""
 
 
 class Address(BaseModel):

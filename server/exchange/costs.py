@@ -37,7 +37,7 @@ def costs_of(
 def _cost_of(prices: Mapping[str, Price], provider: str, model: str, usage: Usage, listed: float) -> Cost:
     price = prices.get(f"{provider}/{model}") or prices.get(model)
     cost = (
-        (usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / _PER
+        (_cost_of_input(price, usage) + usage.completion_tokens * price.output) / _PER
         if price
         else listed
     )
@@ -51,6 +51,14 @@ def _cost_of(prices: Mapping[str, Price], provider: str, model: str, usage: Usag
     part.model.fields["provider"].string_value = provider
     part.model.fields["model"].string_value = model
     return part
+
+
+def _cost_of_input(price: Price, usage: Usage) -> float:
+    """Return what the input costs, in millionths of USD; of its tokens some came from the provider's cache."""
+    if price.cached_input is None:
+        return usage.prompt_tokens * price.input
+    cached = min(usage.cached_tokens, usage.prompt_tokens)
+    return (usage.prompt_tokens - cached) * price.input + cached * price.cached_input
 
 
 def input_tokens(request: ModelRequest) -> int:

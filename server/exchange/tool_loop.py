@@ -15,6 +15,7 @@ from google.protobuf.struct_pb2 import Value
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.agents.handoffs import Destination
+from server.agents.ignored_settings import of_parallel_calls
 from server.agents.tools import ToolCall, ToolResult, ToolRunner
 from server.backends.backend import Backend, Emit, Finish, ModelEvent, Ran, StateEvent
 from server.content.json_values import from_python
@@ -55,7 +56,7 @@ class ToolLoop:
             received = _Received(context, is_first=not number)
 
             async def pass_on(events: Sequence[ModelEvent], received: _Received = received) -> None:
-                if passed := received.add(events):
+                if passed := received.add(_one_at_a_time(context, events)):
                     await emit(passed)
 
             await self._call(context, pass_on)
@@ -113,6 +114,17 @@ class ToolLoop:
             f"Not handed over to {runs.name}: {destination.name if destination else 'nobody'} took over.",
             "not_handed_over",
         )
+
+
+def _one_at_a_time(context: Context, events: Sequence[ModelEvent]) -> Sequence[ModelEvent]:
+    """Return the events without the calls behind the first, where the request takes one at a time: not every
+    provider keeps to that."""
+    if context.request.parallel_tool_calls is not False:
+        return events
+    kept = [event for event in events if not (isinstance(event, ToolCallDelta) and event.index)]
+    if len(kept) < len(events):
+        context.warn([of_parallel_calls()])
+    return kept
 
 
 class _Received:
