@@ -250,7 +250,7 @@ async def test_hosted_tools_and_taken_names_of_a_request_are_warnings(http, org)
     made = (
         await http.post("/assistant", headers=org.bearer, json={"model": {**OFFLINE, "tools": [LOOKUP]}})
     ).json()
-    tools = [{"type": "web_search"}, {"type": "function", "name": "lookup"}]
+    tools = [{"type": "custom", "name": "search"}, {"type": "function", "name": "lookup"}]
     answer = (
         await http.post(
             "/v1/responses", headers=org.bearer, json={"model": made["id"], "input": "Hi", "tools": tools}

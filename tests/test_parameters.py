@@ -267,7 +267,7 @@ ECHOED = {
                 "truncation": "auto",
             }.items()
         },
-        "tools.type": {"tools": [{"type": "web_search"}]},
+        "tools.type: custom, mcp": {"tools": [{"type": "custom", "name": "look"}]},
         "reasoning.summary": {"reasoning": {"summary": "auto"}},
         "reasoning.generate_summary": {"reasoning": {"generate_summary": "auto"}},
     },
@@ -281,7 +281,7 @@ async def test_what_is_echoed_is_in_the_answer(caller, title, name):
 
     answer = (await caller.post(PATHS[title], **members)).json()
 
-    top = name.partition(".")[0]
+    top = re.split(r"[.:]", name)[0]
     echoed = {**answer[top]} if isinstance(answer[top], dict) else answer[top]
     if top in ("reasoning", "text"):
         echoed = {member: echoed[member] for member in members[top]}
@@ -291,7 +291,7 @@ async def test_what_is_echoed_is_in_the_answer(caller, title, name):
     assert echoed == sent_value
 
 
-UNUSED = {"tools.type": "tools[0].type"}
+UNUSED = {"tools.type: custom, mcp": "tools[0].type"}
 
 
 @pytest.mark.parametrize(("title", "name"), matrix("unused"))
@@ -339,6 +339,10 @@ REFUSED: dict[str, dict[str, Iterable[Any]]] = {
         "prompt_cache_options.prewarm": [{"mode": "implicit", "prewarm": True}],
         "reasoning.context": [{"context": "all_turns"}, {"context": 5}],
         "reasoning.mode": [{"mode": "pro"}, {"mode": 5}],
+        "tools.type": [
+            [{"type": kind, "name": "x"}]
+            for kind in sorted(kinds_in(SDK["Responses"]["tools"]) - {"function", "custom", "mcp"})
+        ],
         "tool_choice.type": [
             {"type": kind, "name": "x"}
             for kind in sorted(kinds_in(SDK["Responses"]["tool_choice"]) - {"function", "allowed_tools"})

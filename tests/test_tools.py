@@ -233,13 +233,13 @@ async def test_only_allowed_tools_are_offered(sdk, completions, mode, sent_items
     assert [call.function.name for call in completion.choices[0].message.tool_calls or []] == called
 
 
-async def test_hosted_tool_is_echoed_and_not_offered(sdk):
+async def test_custom_tool_is_echoed_and_not_offered(sdk):
     response = await sdk.responses.create(
-        model="demo", input="Search the web", tools=[{"type": "web_search"}]
+        model="demo", input="Search the web", tools=[{"type": "custom", "name": "search"}]
     )
 
     assert response.output_text == "You said: Search the web"
-    assert [tool.type for tool in response.tools] == ["web_search"]
+    assert [tool.type for tool in response.tools] == ["custom"]
 
 
 @pytest.mark.parametrize(

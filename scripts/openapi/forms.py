@@ -314,23 +314,24 @@ COMPONENTS: dict[str, Schema] = {
 _MESSAGES: Schema = {
     "anyOf": [{"type": "array", "items": ref("InputItem"), "maxItems": accepted.MOST_MESSAGES}, _NULL]
 }
+_PASSED_OVER: Schema = {
+    "description": "A tool that is passed over with a warning.",
+    **_object("type", type={"enum": ["custom", "mcp"]}),
+}
 VALUES: dict[str, Schema] = {
     "CreateChatRequest.input": ref("Input"),
-    "CreateResponseRequest.input": ref("Input"),
+    "CreateResponseRequest.input": {"anyOf": [ref("Input"), _NULL]},
     "CompactResponseRequest.input": ref("Input"),
+    "CountInputTokensRequest.input": {"anyOf": [ref("Input"), _NULL]},
+    "CountInputTokensRequest.instructions": {"anyOf": [ref("Input"), _NULL]},
+    "CountInputTokensRequest.tool_choice": ref("ToolChoice"),
+    "CountInputTokensRequest.tools": {"anyOf": [ref("FunctionTool"), _PASSED_OVER]},
+    "CountInputTokensRequest.conversation": {"anyOf": [ref("Id"), _object("id", id=ref("Id")), _NULL]},
     "CompactResponseRequest.instructions": {"anyOf": [ref("Input"), _NULL]},
     "CreateResponseRequest.instructions": {"anyOf": [ref("Input"), _NULL]},
     "CreateResponseRequest.tool_choice": ref("ToolChoice"),
     "CreateChatCompletionRequest.tool_choice": ref("ToolChoice"),
-    "CreateResponseRequest.tools": {
-        "anyOf": [
-            ref("FunctionTool"),
-            {
-                "description": "A hosted tool, which is never called.",
-                **_object("type", type={"not": {"const": "function"}}),
-            },
-        ]
-    },
+    "CreateResponseRequest.tools": {"anyOf": [ref("FunctionTool"), _PASSED_OVER]},
     "CreateChatCompletionRequest.tools": ref("FunctionTool"),
     "CreateResponseRequest.conversation": {"anyOf": [ref("Id"), _object("id", id=ref("Id")), _NULL]},
     "CreateSessionRequest.messages": _MESSAGES,

@@ -45,6 +45,8 @@ _ITEM_TYPES = (
     "item_reference",
     *sorted(IGNORED),
 )
+_NOT_HOSTED = ("custom", "mcp")
+"""Kinds of tools of the Responses interface that are passed over with a warning."""
 _FUNCTION_NAME = re.compile(FUNCTION_NAME)
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
@@ -147,16 +149,19 @@ def _check_state(state: ProviderState, field: str) -> None:
 def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:
     """Return a request's function tools, flat (Responses) or nested (completions), in the nested form.
 
-    Hosted tools, which the server does not run, are left out, or refused with `only_functions`. Raises
-    InvalidArgument.
+    Custom tools and those of MCP servers are left out, or refused with `only_functions`. Raises InvalidArgument,
+    also for hosted tools, which OpenAI's own servers run: a caller would wait for them in vain.
     """
     found = []
     for index, tool in enumerate(tools):
         if (given := to_python(tool)).get("type", "function") == "function":
             found.append(_function_tool(given, f"{field}[{index}]"))
-        elif only_functions:
+        elif only_functions or given["type"] not in _NOT_HOSTED:
+            kind = str(given["type"])[:40]
             raise InvalidArgument.of(
-                f"{field}[{index}].type", "must be function: no other tools are offered here"
+                f"{field}[{index}].type",
+                f"must be function, not {kind}: nothing here runs hosted tools, and no other tools are offered; send a "
+                "function of your own, or give the assistant an apiRequest tool",
             )
     return found
 
