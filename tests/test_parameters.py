@@ -31,6 +31,7 @@ FUNCTION = {
     "parameters": {"type": "object", "properties": {}},
     "strict": False,
 }
+LOGPROBS = "message.output_text.logprobs"
 NESTED, FLAT = {"type": "function", "function": FUNCTION}, {"type": "function", **FUNCTION}
 SDK = {
     "Chat completions": get_type_hints(CompletionCreateParamsStreaming),
@@ -174,6 +175,10 @@ SENT: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "Chat completions": {
         "max_tokens": ({"max_tokens": 50}, {"max_completion_tokens": 50}),
         "stop": ({"stop": "end"}, {"stop": ["end"]}),
+        "top_logprobs": (
+            {"top_logprobs": 2, "logprobs": True},
+            {"top_logprobs": 2, "logprobs": True},
+        ),
         "parallel_tool_calls": (
             {"parallel_tool_calls": False, "tools": [NESTED]},
             {"parallel_tool_calls": False},
@@ -184,6 +189,7 @@ SENT: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
             for name, value in {
                 **SAME,
                 "logit_bias": {"50256": -100, "7": 1.5},
+                "logprobs": True,
                 "max_completion_tokens": 50,
                 "n": 2,
                 "reasoning_effort": "low",
@@ -198,6 +204,11 @@ SENT: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
         },
     },
     "Responses": {
+        "include: message.output_text.logprobs": ({"include": [LOGPROBS]}, {"logprobs": True}),
+        "top_logprobs": (
+            {"top_logprobs": 2, "include": [LOGPROBS]},
+            {"top_logprobs": 2, "logprobs": True},
+        ),
         "max_output_tokens": ({"max_output_tokens": 50}, {"max_completion_tokens": 50}),
         "parallel_tool_calls": (
             {"parallel_tool_calls": False, "tools": [FLAT]},
@@ -263,7 +274,6 @@ ECHOED = {
                 "max_tool_calls": 3,
                 "metadata": {"a": "b"},
                 "store": False,
-                "top_logprobs": 2,
                 "truncation": "auto",
             }.items()
         },
@@ -310,10 +320,8 @@ REFUSED: dict[str, dict[str, Iterable[Any]]] = {
         "audio": [{"voice": "alloy", "format": "mp3"}, 5],
         "function_call": [{"name": "look"}, "look"],
         "functions": [[FUNCTION], {}],
-        "logprobs": [True],
         "modalities": [["text", "audio"]],
         "moderation": [{"model": "omni-moderation-latest"}],
-        "top_logprobs": [1],
         "web_search_options": [{}, {"a": 1}],
         "tools.type": [
             [{"type": kind, kind: {"name": "x"}}]
@@ -332,7 +340,6 @@ REFUSED: dict[str, dict[str, Iterable[Any]]] = {
         "background_options.continuation_id": [{"continuation_id": "x"}],
         "context_management": [[{"type": "compaction", "compact_threshold": 1000}]],
         "image.context_compression": [{"context_compression": "enabled"}],
-        "include: message.output_text.logprobs": [["message.output_text.logprobs"], ["no.such.thing"]],
         "moderation": [{"model": "omni-moderation-latest"}],
         "prompt": [{"id": "pmpt_1"}, "x"],
         "prompt_cache_options.comparison_response_id": [{"comparison_response_id": "resp_1"}],
@@ -535,7 +542,7 @@ def request_for(provider: str, **members: Any) -> ModelRequest:
 
 @pytest.mark.parametrize("provider", [*ACCEPTED, "custom-llm", "another"])
 def test_provider_is_sent_what_it_takes_and_the_rest_is_named(provider):
-    everything = {name: "x" for name in ACCEPTED["openai"] - {"logit_bias"}}
+    everything = {name: "x" for name in ACCEPTED["openai"] - {"logit_bias", "logprobs"}}
 
     sent, unused = split(request_for(provider, more=everything, temperature=0.5, seed=7))
 
@@ -548,17 +555,18 @@ def test_provider_is_sent_what_it_takes_and_the_rest_is_named(provider):
     assert set(unused) == (everything.keys() - accepted) | ({"temperature", "seed"} & lacking)
 
 
+@pytest.mark.parametrize(("name", "value"), [("logit_bias", {"7": 1}), ("logprobs", True)])
 @pytest.mark.parametrize("provider", ACCEPTED)
-def test_bias_that_a_provider_does_not_take_is_refused(provider):
-    biased = request_for(provider, more={"logit_bias": {"7": 1}})
-    if "logit_bias" in ACCEPTED[provider]:
-        assert split(biased) == (biased, ())
+def test_what_changes_an_answer_and_a_provider_does_not_take_is_refused(provider, name, value):
+    asked = request_for(provider, more={name: value})
+    if name in ACCEPTED[provider]:
+        assert split(asked) == (asked, ())
         return
 
-    with pytest.raises(InvalidArgument, match=f"logit_bias cannot be sent to provider {provider}") as refused:
-        split(biased)
+    with pytest.raises(InvalidArgument, match=f"{name} cannot be sent to provider {provider}") as refused:
+        split(asked)
 
-    assert refused.value.violations[0].field == "logit_bias"
+    assert refused.value.violations[0].field == name
 
 
 async def test_what_a_provider_has_nothing_for_is_named_in_every_form(http, org):

@@ -513,7 +513,6 @@ CEL: dict[str, Schema | None] = {
         "maxProperties": 1024,
         "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
     },
-    "completion.logprobs": {"enum": [False]},
     "completion.modalities": {"items": {"enum": ["text"]}},
     **dict.fromkeys(
         (
@@ -531,7 +530,6 @@ CEL: dict[str, Schema | None] = {
         for rule in ("completion.functions", "response.context_management")
     },
     "completion.function_call": {"enum": ["none", "auto", None]},
-    "completion.top_logprobs": {"minimum": 0, "maximum": 0},
     "response.reasoning_mode": {
         "properties": {"mode": {"enum": ["standard", None]}, "context": {"enum": ["auto", None]}}
     },
@@ -549,6 +547,7 @@ CEL: dict[str, Schema | None] = {
                 "computer_call_output.output.image_url",
                 "code_interpreter_call.outputs",
                 "reasoning.encrypted_content",
+                "message.output_text.logprobs",
             ]
         }
     },
@@ -582,7 +581,7 @@ CEL: dict[str, Schema | None] = {
             "response.session_or_transport",
             "response.conversation_alone",
             "response.reasoning_context",
-            "response.include_logprobs",
+            "completion.top_logprobs",
         )
     ),
 }
@@ -597,6 +596,7 @@ _EMPTY_ARRAY: Schema = {"type": "array", "items": {}}
 NULLS: dict[str, set[str]] = {
     "Response": {"transport", "prompt_cache_options", "warnings"},
     "ChatCompletion": {"session_id", "metadata", "warnings"},
+    "ChatCompletionChoice": set(),
     "ChatCompletionList": set(),
     "ChatCompletionMessage": set(),
     "ChatCompletionChunk": {"session_id", "usage", "warnings"},
@@ -622,12 +622,10 @@ OPTIONAL = {
 them."""
 
 ADDED: dict[str, dict[str, Schema]] = {
-    "ChatCompletionChoice": {"logprobs": _NULL},
     "ChatCompletionMessage": {"annotations": _EMPTY_ARRAY},
     "ChatCompletionChunk": {"obfuscation": _STRING},
-    "ChatCompletionChunkChoice": {"logprobs": _NULL},
-    "ResponseContentPart": {"annotations": _EMPTY_ARRAY, "logprobs": _EMPTY_ARRAY},
-    "ResponseStreamEvent": {"logprobs": _EMPTY_ARRAY, "param": _NULL, "obfuscation": _STRING},
+    "ResponseContentPart": {"annotations": _EMPTY_ARRAY},
+    "ResponseStreamEvent": {"param": _NULL, "obfuscation": _STRING},
     "PromptTokensDetails": {"audio_tokens": {"const": 0}},
     "CompletionTokensDetails": {
         "audio_tokens": {"const": 0},

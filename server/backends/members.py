@@ -13,12 +13,14 @@ from server.core.errors import InvalidArgument
 _ALL = frozenset(
     {
         "logit_bias",
+        "logprobs",
         "prediction",
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
         "safety_identifier",
         "service_tier",
+        "top_logprobs",
         "user",
         "verbosity",
     }
@@ -37,12 +39,13 @@ ACCEPTED: dict[str, frozenset[str]] = {
     # https://console.groq.com/docs/openai: logit_bias is a 400
     "groq": frozenset({"service_tier", "user"}),
     # https://openrouter.ai/docs/api-reference/parameters
-    "openrouter": frozenset({"logit_bias", "user", "verbosity"}),
-    # https://docs.together.ai/reference/chat-completions-1
+    "openrouter": frozenset({"logit_bias", "logprobs", "top_logprobs", "user", "verbosity"}),
+    # https://docs.together.ai/reference/chat-completions-1: its logprobs are a number, and of another form
     "together-ai": frozenset({"logit_bias"}),
-    **dict.fromkeys(
-        ("deep-seek", "deepinfra", "google", "mistral", "offline", "perplexity-ai", "xai"), frozenset()
-    ),
+    # https://docs.x.ai/docs/api-reference
+    "xai": frozenset({"logprobs", "top_logprobs"}),
+    # DeepSeek's thinking models refuse logprobs: https://api-docs.deepseek.com/guides/reasoning_model
+    **dict.fromkeys(("deep-seek", "deepinfra", "google", "mistral", "offline", "perplexity-ai"), frozenset()),
 }
 """The members that each provider accepts. A provider not listed is a self-hosted server, which gets all."""
 LACKS: dict[str, frozenset[str]] = {
@@ -62,7 +65,7 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "service_tier": ("auto", "default"),
 }
 """Values equivalent to leaving the member out."""
-_CHANGING = frozenset({"logit_bias"})
+_CHANGING = frozenset({"logit_bias", "logprobs"})
 """Members that the caller relies on."""
 
 

@@ -26,7 +26,7 @@ from server.backends.parts import check_text_only, refused_part
 from server.backends.reasoning import Reasoning, add_state
 from server.backends.state import new_state, state_for
 from server.backends.tool_deltas import ToolCall
-from server.content.json_values import encodable
+from server.content.json_values import encodable, from_python
 from server.content.messages import parts_of, refusal_beside, text_of, tool_calls_of
 from server.core.errors import InvalidArgument
 from server.core.outbound.client import Sleep
@@ -261,14 +261,24 @@ class _Choice:
         delta = item.get("delta") or item.get("message")  # some servers send the whole message
         if isinstance(delta, dict):
             self._reasoning.add(delta)
+            logprobs = item.get("logprobs")
             if text := _text(delta.get("content")):
-                yield ContentDelta(choice=self._index, text=self._call.accept(text))
+                yield self._content(text, logprobs, "content")
             if text := _text(delta.get("refusal")):
-                yield ContentDelta(choice=self._index, text=self._call.accept(text), refusal=True)
+                yield self._content(text, logprobs, "refusal", refusal=True)
             for call in _calls(delta):
                 yield from self._tool_call(call)
         if isinstance(reason := item.get("finish_reason"), str) and reason:
             yield from self._finish(reason)
+
+    def _content(self, text: str, logprobs: Any, kind: str, *, refusal: bool | None = None) -> ContentDelta:
+        """A piece of text, with the log probabilities of its tokens where the provider gives them."""
+        tokens = _dicts(logprobs.get(kind)) if isinstance(logprobs, dict) else []
+        try:
+            given = from_python(tokens).list_value if tokens else None
+        except ValueError:
+            raise self._call.unreadable() from None
+        return ContentDelta(choice=self._index, text=self._call.accept(text), refusal=refusal, logprobs=given)
 
     def _tool_call(self, delta: dict[str, Any]) -> Iterator[ToolCallDelta]:
         """The deltas to emit for a tool call: none until its name is known, which some servers send after its

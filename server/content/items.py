@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
-from server.content.json_values import struct_from
+from server.content.json_values import struct_from, to_python
 from server.content.messages import Stretch, in_order, parts_of, stretch_id, text_of, tool_calls_of
 from server.content.parts import as_input
 from server.core.accepted import TEXT_PARTS
@@ -116,7 +116,8 @@ def _message_items(message: Message) -> Iterator[dict[str, Any]]:
     runs = message.HasField("run_by_server")
     for one in in_order(message):
         if isinstance(one, Stretch):
-            yield _message_item(stretch_id(message.id, stretches), message.role, _parts_of(one))
+            logprobs = [] if stretches else to_python(message.logprobs)  # all come with the first text
+            yield _message_item(stretch_id(message.id, stretches), message.role, _parts_of(one, logprobs))
             stretches += 1
         elif not runs:
             call = calls[one]
@@ -134,9 +135,9 @@ def _message_item(identifier: str, role: str, content: list[dict[str, Any]]) -> 
     return {"id": identifier, "type": "message", "status": "completed", "role": role, "content": content}
 
 
-def _parts_of(stretch: Stretch) -> list[dict[str, Any]]:
+def _parts_of(stretch: Stretch, logprobs: list[Any]) -> list[dict[str, Any]]:
     text, refusal = stretch
-    parts = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}] if text else []
+    parts = [{"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}] if text else []
     return [*parts, {"type": "refusal", "refusal": refusal}] if refusal else parts
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from io import StringIO
 from typing import Final
 
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import ListValue, Value
 
 from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ToolCallDelta
 from generated.parley.v1.chat_record_pb2 import StreamPiece
@@ -43,6 +43,8 @@ class _Choice:
     """Whether any text has come, even an empty one."""
     refusal: StringIO = field(default_factory=StringIO)
     """The part of the text that is a refusal."""
+    logprobs: ListValue = field(default_factory=ListValue)
+    """Of the tokens of the text."""
     calls: dict[int, _Call] = field(default_factory=dict)
     state: ProviderState | None = None
     """The provider state to send back with the current message."""
@@ -79,7 +81,11 @@ class Answer:
             delta.refusal = True
             choice.refusal.write(text)
         choice.spoke = True
-        self.pieces.append(_piece(delta.choice, None, len(text)))
+        logprobs = 0
+        if delta.HasField("logprobs"):
+            logprobs = len(delta.logprobs.values)
+            choice.logprobs.values.extend(delta.logprobs.values)
+        self.pieces.append(_piece(delta.choice, None, len(text), logprobs))
 
     def add_tool_call(self, delta: ToolCallDelta) -> None:
         """Add a delta to a choice's tool call of its index, and begin that call with its first delta."""
@@ -99,7 +105,7 @@ class Answer:
         choice = self._choice(0)
         choice.rounds += messages
         choice.text, choice.spoke, choice.calls, choice.state = StringIO(), False, {}, None
-        choice.refusal = StringIO()
+        choice.refusal, choice.logprobs = StringIO(), ListValue()
         self._message_id = next_message_id
         self.pieces.append(StreamPiece(length=len(messages), next_message_id=next_message_id))
 
@@ -156,9 +162,9 @@ class Answer:
 
 
 @lru_cache(maxsize=4096)
-def _piece(choice: int, tool_call: int | None, length: int) -> StreamPiece:
+def _piece(choice: int, tool_call: int | None, length: int, logprobs: int = 0) -> StreamPiece:
     """Return one shared message for equal pieces: an answer may have hundreds of thousands."""
-    return StreamPiece(choice=choice, tool_call=tool_call, length=length)
+    return StreamPiece(choice=choice, tool_call=tool_call, length=length, logprobs=logprobs)
 
 
 def _message(choice: _Choice) -> Message:
@@ -191,6 +197,8 @@ def _message(choice: _Choice) -> Message:
             message.text_before_calls.extend([call.text_before for _, call in sorted(choice.calls.items())])
     if refusal := choice.refusal.getvalue():
         message.refusal = refusal
+    if choice.logprobs.values:
+        message.logprobs.CopyFrom(choice.logprobs)
     if text or not choice.calls:
         message.content.CopyFrom(Value(string_value=text))
     return message

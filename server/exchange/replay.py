@@ -10,6 +10,8 @@ from itertools import chain, islice, pairwise
 from sys import maxsize
 from typing import Any
 
+from google.protobuf.struct_pb2 import ListValue
+
 from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelta, ToolCallDelta
 from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
 from generated.parley.v1.message_pb2 import Message
@@ -256,10 +258,12 @@ def _by_round(output: Sequence[Message]) -> tuple[list[list[Message]], list[Mess
 
 
 def _pieces(message: Message, choice: int, *, with_calls: bool) -> Iterator[StreamPiece]:
-    calls = tool_calls_of(message)
+    calls, logprobs = tool_calls_of(message), len(message.logprobs.values)
     for one in in_order(message):
         if not isinstance(one, int):
-            yield from (StreamPiece(choice=choice, length=len(text)) for text in one if text)
+            for text in filter(None, one):
+                yield StreamPiece(choice=choice, length=len(text), logprobs=logprobs)
+                logprobs = 0  # all of them come with the first text
         elif with_calls:
             yield StreamPiece(choice=choice, tool_call=one, length=len(calls[one]["arguments"]))
 
@@ -271,6 +275,7 @@ def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterato
     texts = [text_of(message) for message in output]  # once: every access to a member of a message copies it
     refused = [len(answer_of(message)[0]) if message.refusal else maxsize for message in output]
     calls = [tool_calls_of(message) for message in output]
+    tokens = [iter(message.logprobs.values) for message in output]
     for piece in pieces:
         if piece.HasField("next_message_id"):
             yield round_event(output[begun : begun + piece.length], piece.next_message_id)
@@ -288,6 +293,9 @@ def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterato
                     text=texts[place][at:end],
                     output_index=place,
                     refusal=at >= refused[place] or None,
+                    logprobs=ListValue(values=islice(tokens[place], piece.logprobs))
+                    if piece.logprobs
+                    else None,
                 )
             }
         else:

@@ -198,6 +198,8 @@ class Run:
         emit, if any."""
         if isinstance(event, ContentDelta):
             event.text = self._cut(event.text)
+            if event.HasField("logprobs"):
+                self._room -= event.logprobs.ByteSize()
             event.output_index = self.answer.place_of(event.choice)
             self.answer.add_text(event)
             return {"delta": event}

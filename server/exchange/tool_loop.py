@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.struct_pb2 import ListValue, Value
 
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message, ProviderState
@@ -91,7 +91,7 @@ class ToolLoop:
         results = await asyncio.gather(*(self._result(context, call, handed and destination) for call in run))
         results += [_TOO_MANY if len(run) == MOST_CALLS else _NO_MORE] * (len(calls) - len(run))
         messages = [
-            _calling(message_id, received.text, calls, received.state),
+            _calling(message_id, received, calls),
             *map(_answering, calls, results),
         ]
         mark_run(messages)
@@ -140,6 +140,8 @@ class _Received:
         self._needs_caller = False
         self._alone = context.request.n == 1
         self._text = StringIO()
+        self.logprobs = ListValue()
+        """Of the tokens of the text."""
 
     @property
     def is_for_server(self) -> bool:
@@ -169,6 +171,8 @@ class _Received:
             if isinstance(event, ContentDelta):
                 if self._runs:  # otherwise there is no round to report it in
                     self._text.write(event.text)
+                    if event.HasField("logprobs"):
+                        self.logprobs.values.extend(event.logprobs.values)
                 passed.append(event)
             elif isinstance(event, ToolCallDelta):
                 passed += self._add_call(event)
@@ -204,10 +208,12 @@ class _Received:
         ]
 
 
-def _calling(message_id: str, text: str, calls: list[ToolCall], state: ProviderState | None) -> Message:
-    message = Message(id=message_id, role="assistant", provider_state=state)
-    if text:
+def _calling(message_id: str, received: _Received, calls: list[ToolCall]) -> Message:
+    message = Message(id=message_id, role="assistant", provider_state=received.state)
+    if text := received.text:
         message.content.CopyFrom(Value(string_value=text))
+    if received.logprobs.values:
+        message.logprobs.CopyFrom(received.logprobs)
     message.tool_calls.CopyFrom(
         from_python(
             [

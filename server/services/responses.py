@@ -1,13 +1,12 @@
 """Exchanges in the form of OpenAI Responses."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.message import Message as AnyMessage
 
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
@@ -57,6 +56,7 @@ from server.services.asking import who_of
 from server.services.connected import ConnectedResponses
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
+from server.services.response_requests import compacting, counting
 from server.services.streaming import answer, write_frames, write_messages
 from server.storage.chats import Chats
 from server.storage.idempotency import persist_nothing
@@ -66,33 +66,11 @@ from server.wire.response_object import compacted_of, complete, response_of
 from server.wire.response_stream import ResponseEvents
 
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
-_COMPACTED = (
-    "model",
-    "input",
-    "instructions",
-    "prompt_cache_options",
-    "previous_response_id",
-    "assistant_id",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "service_tier",
-)
-_COUNTED = (
-    "model",
-    "input",
-    "conversation",
-    "instructions",
-    "previous_response_id",
-    "tool_choice",
-    "text",
-    "reasoning",
-    "parallel_tool_calls",
-    "truncation",
-    "assistant_id",
-)
 _NOT_OFFERED = ("allowed_callers", "async", "defer_loading", "output_schema")
 """Members of function tools that chat completions lack, with which providers are called."""
 _GOES_ON = ("session_id", "previous_chat_id", "previous_response_id", "conversation")
+
+_LOGPROBS = "message.output_text.logprobs"
 
 _known_as_response = calls("chat", "response")
 
@@ -191,9 +169,7 @@ class ResponseService(ResponseServiceServicer):
 
     async def CompactResponse(self, request: CompactResponseRequest, context: object) -> CompactedResponse:
         """Replace a context by a summary that the model writes."""
-        requested = _request_with(request, _COMPACTED)
-        if not requested.HasField("input"):
-            requested.input.list_value.SetInParent()
+        requested = compacting(request)
         turn = replace(await self._turn(requested), summarises=True)
         outcome = await self._engine.run(turn)
         if outcome.error is not None:
@@ -202,8 +178,7 @@ class ResponseService(ResponseServiceServicer):
 
     async def CountInputTokens(self, request: CountInputTokensRequest, context: object) -> InputTokens:
         """Count the tokens of the context that CreateResponse would give the model, without running it."""
-        requested = _request_with(request, _COUNTED)
-        requested.tools.extend(request.tools)
+        requested = counting(request)
         persist_nothing()
         return InputTokens(
             object="response.input_tokens",
@@ -314,21 +289,6 @@ class ResponseService(ResponseServiceServicer):
             persist_nothing()
             return replace(turn, persists=False)
         return turn
-
-
-def _request_with(
-    request: CompactResponseRequest | CountInputTokensRequest, names: Sequence[str]
-) -> CreateResponseRequest:
-    """Return a request for a response with the members of this one that have these names."""
-    requested = CreateResponseRequest()
-    for name in names:
-        if request.HasField(name):
-            value = getattr(request, name)
-            if isinstance(value, AnyMessage):
-                getattr(requested, name).CopyFrom(value)
-            else:
-                setattr(requested, name, value)
-    return requested
 
 
 def _leave_out_input(request: CreateResponseRequest, *, goes_on: bool) -> None:
@@ -488,8 +448,14 @@ def _options(request: CreateResponseRequest) -> Options:
 
 
 def _extras(request: CreateResponseRequest) -> dict[str, Any]:
-    verbosity = _text(to_python(request.text).get("verbosity"))
-    return {**extras_of(request), **({"verbosity": verbosity} if verbosity else {})}
+    found = extras_of(request)
+    if verbosity := _text(to_python(request.text).get("verbosity")):
+        found["verbosity"] = verbosity
+    if _LOGPROBS in request.include:
+        found["logprobs"] = True
+        if request.top_logprobs:
+            found["top_logprobs"] = request.top_logprobs
+    return found
 
 
 def _unused(request: CreateResponseRequest) -> list[str]:
@@ -504,7 +470,8 @@ def _unused(request: CreateResponseRequest) -> list[str]:
         for index, tool in enumerate(request.tools)
         for name in _unused_of(to_python(tool), f"tools[{index}]")
     ]
-    return [*tools, *summaries, *(["top_logprobs"] if request.top_logprobs else [])]
+    counted = ["top_logprobs"] if request.top_logprobs and _LOGPROBS not in request.include else []
+    return [*tools, *summaries, *counted]
 
 
 def _unused_of(tool: dict[str, Any], field: str) -> list[str]:

@@ -6,7 +6,7 @@ Translates Chats and ChatEvents to typed messages; `wire/completions.py` seriali
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from google.protobuf.struct_pb2 import ListValue, Struct
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct
 
 from generated.parley.v1.chat_completion_pb2 import (
     ChatCompletion,
@@ -49,7 +49,9 @@ def completion_of(outcome: Outcome, metadata: Struct | None = None) -> ChatCompl
         usage=_usage(outcome),
         warnings=_warnings(chat),
         choices=[
-            ChatCompletionChoice(index=index, message=_message(messages), finish_reason=reason)
+            ChatCompletionChoice(
+                index=index, message=_message(messages), finish_reason=reason, logprobs=_logprobs(messages)
+            )
             for index, (messages, reason) in enumerate(
                 zip(choices_of(chat.output, len(outcome.finish_reasons)), outcome.finish_reasons, strict=True)
             )
@@ -94,6 +96,7 @@ class CompletionChunks:
                     ChatCompletionChunkDelta(refusal=text)
                     if event.delta.refusal
                     else ChatCompletionChunkDelta(content=text),
+                    logprobs=_of_tokens(event.delta.logprobs, refused=event.delta.refusal),
                 )
             elif kind == "round":
                 self._apart = self._has_text
@@ -122,11 +125,18 @@ class CompletionChunks:
             yield self._bare(usage=_usage(outcome))
 
     def _chunk(
-        self, index: int, delta: ChatCompletionChunkDelta, finish_reason: str | None = None, **members: Any
+        self,
+        index: int,
+        delta: ChatCompletionChunkDelta,
+        finish_reason: str | None = None,
+        logprobs: Struct | None = None,
     ) -> ChatCompletionChunk:
         return self._bare(
-            choices=[ChatCompletionChunkChoice(index=index, delta=delta, finish_reason=finish_reason)],
-            **members,
+            choices=[
+                ChatCompletionChunkChoice(
+                    index=index, delta=delta, finish_reason=finish_reason, logprobs=logprobs
+                )
+            ],
         )
 
     def _bare(self, **members: Any) -> ChatCompletionChunk:
@@ -198,6 +208,26 @@ def _message(messages: Sequence[Message]) -> ChatCompletionMessage:
         refusal=refusal,
         tool_calls=calls,
     )
+
+
+def _logprobs(messages: Sequence[Message]) -> Struct | None:
+    """Return the log probabilities of the tokens of all rounds; None where none were requested."""
+    tokens = ListValue()
+    for message in messages:
+        tokens.values.extend(message.logprobs.values)
+    return _of_tokens(tokens, refused=not answer_of(messages[-1])[0] and bool(messages[-1].refusal))
+
+
+def _of_tokens(tokens: ListValue, *, refused: bool) -> Struct | None:
+    if not tokens.values:
+        return None
+    logprobs = Struct()
+    for name in ("content", "refusal"):
+        if (name == "refusal") is refused:
+            logprobs.fields[name].list_value.CopyFrom(tokens)
+        else:
+            logprobs.fields[name].null_value = NULL_VALUE
+    return logprobs
 
 
 def _call_delta(delta: ToolCallDelta) -> ChatCompletionChunkDelta:

@@ -97,7 +97,7 @@ def _choice(choice: ChatCompletionChoice) -> dict[str, Any]:
     return {
         "index": choice.index,
         "message": message,
-        "logprobs": None,
+        "logprobs": to_python(choice.logprobs) if choice.HasField("logprobs") else None,
         "finish_reason": choice.finish_reason,
     }
 
@@ -123,7 +123,7 @@ def _chunk_choice(choice: ChatCompletionChunkChoice) -> dict[str, Any]:
     return {
         "index": choice.index,
         "delta": delta,
-        "logprobs": None,
+        "logprobs": to_python(choice.logprobs) if choice.HasField("logprobs") else None,
         "finish_reason": choice.finish_reason if choice.HasField("finish_reason") else None,
     }
 

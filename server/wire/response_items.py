@@ -4,6 +4,8 @@ builds them."""
 from collections.abc import Sequence
 from typing import Any
 
+from google.protobuf.struct_pb2 import ListValue
+
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_pb2 import ResponseContentPart, ResponseItem
 from server.content.messages import Stretch, in_order, stretch_id, text_of, tool_calls_of
@@ -22,7 +24,8 @@ def items_of(message: Message, status: str) -> list[ResponseItem]:
     items, calls, stretches = [], tool_calls_of(message), 0
     for one in in_order(message):
         if isinstance(one, Stretch):
-            items.append(message_item(message.id, stretches, status, _parts_of(one)))
+            logprobs = None if stretches else message.logprobs  # all of them come with the first text
+            items.append(message_item(message.id, stretches, status, _parts_of(one, logprobs)))
             stretches += 1
         else:
             call = calls[one]
@@ -41,6 +44,7 @@ def round_items(message: Message, results: Sequence[Message]) -> list[ResponseIt
     items would.
     """
     own = Message(id=message.id, role=message.role, content=message.content, message=message.message)
+    own.logprobs.CopyFrom(message.logprobs)
     items = items_of(own, "completed") if text_of(own) else []
     return items + [
         _run_item(call, result) for call, result in zip(tool_calls_of(message), results, strict=False)
@@ -52,9 +56,13 @@ def is_whole(arguments: str) -> bool:
     return bool(arguments.strip()) and is_object(arguments)
 
 
-def part_of(kind: str, text: str) -> ResponseContentPart:
-    """Return a part of a message item with this text."""
-    return ResponseContentPart(type=kind, **{MEMBERS[kind]: text})
+def part_of(kind: str, text: str, logprobs: ListValue | None = None) -> ResponseContentPart:
+    """Return a part of a message item with this text; only text has log probabilities."""
+    part = ResponseContentPart(type=kind)
+    setattr(part, MEMBERS[kind], text)
+    if kind == "output_text" and logprobs is not None and logprobs.values:
+        part.logprobs.CopyFrom(logprobs)
+    return part
 
 
 def message_item(
@@ -81,8 +89,10 @@ def call_item(
     )
 
 
-def _parts_of(stretch: Stretch) -> list[ResponseContentPart]:
-    parts = [part_of("output_text", stretch.answer)] if stretch.answer or not stretch.refusal else []
+def _parts_of(stretch: Stretch, logprobs: ListValue | None) -> list[ResponseContentPart]:
+    parts = (
+        [part_of("output_text", stretch.answer, logprobs)] if stretch.answer or not stretch.refusal else []
+    )
     return [*parts, part_of("refusal", stretch.refusal)] if stretch.refusal else parts
 
 

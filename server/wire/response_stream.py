@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import Any
 
+from google.protobuf.struct_pb2 import ListValue
+
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ContentDelta, ToolCallDelta
 from generated.parley.v1.response_pb2 import Response, ResponseItem, ResponseStreamEvent
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
@@ -16,6 +18,7 @@ from server.wire.response_items import MEMBERS, call_item, is_whole, message_ite
 from server.wire.response_object import complete, response_of
 
 _ARGUMENTS = "arguments"
+_NONE = ListValue()
 
 
 class _Item:
@@ -25,8 +28,10 @@ class _Item:
         self.item = item
         self.emitted = False
         """Whether its beginning is: it waits while the item before it is not over."""
-        self.waiting: list[tuple[str, StringIO, int]] = []
-        """Its content meanwhile: kind, text, and the index of the message in the output."""
+        self.waiting: list[tuple[str, StringIO, int, ListValue]] = []
+        """Its content meanwhile: kind, text, the index of the message in the output, and log probabilities."""
+        self.logprobs = ListValue()
+        """Of the tokens of the part that is being told."""
         self.part: tuple[str, StringIO] | None = None
         """The kind and the text of the current part: a member of a message would be copied with every
         delta."""
@@ -37,11 +42,12 @@ class _Item:
         """Whether the item is text."""
         return self.item.type == "message"
 
-    def wait_with(self, kind: str, text: str, place: int) -> None:
+    def wait_with(self, kind: str, text: str, place: int, logprobs: ListValue) -> None:
         """Buffer text until the item's turn."""
         if not self.waiting or self.waiting[-1][0] != kind:
-            self.waiting.append((kind, StringIO(), place))
+            self.waiting.append((kind, StringIO(), place, ListValue()))
         self.waiting[-1][1].write(text)
+        self.waiting[-1][3].values.extend(logprobs.values)
 
     def is_over(self) -> bool:
         """Return whether the item can be closed once another has begun. Long arguments are checked again only
@@ -115,9 +121,8 @@ class ResponseEvents:
         if not (self._begun and self._begun[-1].is_text):
             self._begun.append(_Item(message_item(self._message_id, self._stretches, "in_progress")))
             self._stretches += 1
-        yield from self._add(
-            self._begun[-1], "refusal" if delta.refusal else "output_text", delta.text, delta.output_index
-        )
+        kind = "refusal" if delta.refusal else "output_text"
+        yield from self._add(self._begun[-1], kind, delta.text, delta.output_index, delta.logprobs)
 
     def _add_call(self, delta: ToolCallDelta) -> Iterator[ResponseStreamEvent]:
         if delta.index not in self._calls:
@@ -128,22 +133,26 @@ class ResponseEvents:
         if call in self._begun:  # otherwise its arguments were complete, and white space follows
             yield from self._add(call, _ARGUMENTS, delta.arguments, delta.output_index)
 
-    def _add(self, item: _Item, kind: str, text: str, place: int) -> Iterator[ResponseStreamEvent]:
+    def _add(
+        self, item: _Item, kind: str, text: str, place: int, logprobs: ListValue = _NONE
+    ) -> Iterator[ResponseStreamEvent]:
         """Extend an item: emitted at once if it is that item's turn. Then emit the items whose turn it has
         become."""
         if item is self._begun[0]:
-            yield from self._emit(item, kind, text, place)
+            yield from self._emit(item, kind, text, place, logprobs)
         else:
-            item.wait_with(kind, text, place)
+            item.wait_with(kind, text, place, logprobs)
         while len(self._begun) > 1 and self._begun[0].is_over():
             yield from self._close("completed")
             yield from self._emit_waiting(self._begun[0])
 
     def _emit_waiting(self, item: _Item) -> Iterator[ResponseStreamEvent]:
-        for kind, text, place in item.waiting:
-            yield from self._emit(item, kind, text.getvalue(), place)
+        for kind, text, place, logprobs in item.waiting:
+            yield from self._emit(item, kind, text.getvalue(), place, logprobs)
 
-    def _emit(self, item: _Item, kind: str, text: str, place: int) -> Iterator[ResponseStreamEvent]:
+    def _emit(
+        self, item: _Item, kind: str, text: str, place: int, logprobs: ListValue
+    ) -> Iterator[ResponseStreamEvent]:
         if not item.emitted:
             item.emitted = True
             yield self._add_item(item.item)
@@ -152,6 +161,8 @@ class ResponseEvents:
             yield from self._open_part(item, kind)
         assert item.part is not None
         item.part[1].write(text)
+        if logprobs.values:
+            item.logprobs.values.extend(logprobs.values)
         at = self._at(item.item)
         if kind != _ARGUMENTS:
             yield self._event(
@@ -159,6 +170,7 @@ class ResponseEvents:
                 **at,
                 content_index=len(item.item.content),
                 delta=text,
+                logprobs=logprobs if logprobs.values else None,
                 path=f"chat.output[{place}].content",
             )
         elif text:
@@ -168,7 +180,7 @@ class ResponseEvents:
         return {"item_id": item.id, "output_index": len(self._output) - 1}
 
     def _open_part(self, item: _Item, kind: str) -> Iterator[ResponseStreamEvent]:
-        item.part = kind, StringIO()
+        item.part, item.logprobs = (kind, StringIO()), ListValue()
         if kind != _ARGUMENTS:
             yield self._event(
                 "response.content_part.added",
@@ -189,8 +201,10 @@ class ResponseEvents:
             )
             return
         at["content_index"] = len(item.item.content)
-        item.item.content.append(part_of(kind, text))
-        yield self._event(f"response.{kind}.done", **at, **{MEMBERS[kind]: text})
+        part = part_of(kind, text, item.logprobs)
+        item.item.content.append(part)
+        logprobs = part.logprobs if part.HasField("logprobs") else None
+        yield self._event(f"response.{kind}.done", **at, **{MEMBERS[kind]: text}, logprobs=logprobs)
         yield self._event("response.content_part.done", **at, part=item.item.content[-1])
 
     def _close(self, status: str) -> Iterator[ResponseStreamEvent]:

@@ -11,6 +11,7 @@ import orjson
 from google.api.httpbody_pb2 import HttpBody
 
 from generated.parley.v1.response_pb2 import Response, ResponseContentPart, ResponseItem, ResponseStreamEvent
+from server.content.json_values import to_python
 from server.content.proto_json import to_json
 from server.wire import sse
 
@@ -43,7 +44,7 @@ def event_json(event: ResponseStreamEvent) -> dict[str, Any]:
             "output_index": event.output_index,
             "content_index": event.content_index,
             "delta": event.delta,
-            "logprobs": [],
+            "logprobs": to_python(event.logprobs) if event.HasField("logprobs") else [],
             "path": event.path,
         }
     json = to_json(event)
@@ -54,7 +55,7 @@ def event_json(event: ResponseStreamEvent) -> dict[str, Any]:
     if event.HasField("part"):
         json["part"] = _part(event.part)
     if event.type == "response.output_text.done":
-        json["logprobs"] = []
+        json.setdefault("logprobs", [])
     if event.type == "error":
         json["param"] = None
     return json
@@ -86,5 +87,5 @@ def _item(item: ResponseItem) -> dict[str, Any]:
 def _part(part: ResponseContentPart) -> dict[str, Any]:
     json = to_json(part)
     if part.type == "output_text":
-        json |= {"annotations": [], "logprobs": []}
+        json |= {"annotations": [], "logprobs": json.get("logprobs", [])}
     return json

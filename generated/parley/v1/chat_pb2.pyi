@@ -144,16 +144,18 @@ class ChatEvent(_message.Message):
     def __init__(self, chat_id: _Optional[str] = ..., session_id: _Optional[str] = ..., started: _Optional[_Union[Chat, _Mapping]] = ..., delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., completed: _Optional[_Union[Chat, _Mapping]] = ..., failed: _Optional[_Union[Chat, _Mapping]] = ..., round: _Optional[_Union[ToolRound, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., sequence: _Optional[int] = ..., service_tier: _Optional[str] = ...) -> None: ...
 
 class ContentDelta(_message.Message):
-    __slots__ = ("choice", "text", "output_index", "refusal")
+    __slots__ = ("choice", "text", "output_index", "refusal", "logprobs")
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_INDEX_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     choice: int
     text: str
     output_index: int
     refusal: bool
-    def __init__(self, choice: _Optional[int] = ..., text: _Optional[str] = ..., output_index: _Optional[int] = ..., refusal: _Optional[bool] = ...) -> None: ...
+    logprobs: _struct_pb2.ListValue
+    def __init__(self, choice: _Optional[int] = ..., text: _Optional[str] = ..., output_index: _Optional[int] = ..., refusal: _Optional[bool] = ..., logprobs: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ...) -> None: ...
 
 class ToolRound(_message.Message):
     __slots__ = ("messages",)
