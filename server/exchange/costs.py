@@ -36,11 +36,7 @@ def costs_of(
 
 def _cost_of(prices: Mapping[str, Price], provider: str, model: str, usage: Usage, listed: float) -> Cost:
     price = prices.get(f"{provider}/{model}") or prices.get(model)
-    cost = (
-        (_cost_of_input(price, usage) + usage.completion_tokens * price.output) / _PER
-        if price
-        else listed
-    )
+    cost = (_cost_of_input(price, usage) + usage.completion_tokens * price.output) / _PER if price else listed
     part = Cost(
         type="model",
         prompt_tokens=usage.prompt_tokens,

@@ -192,8 +192,48 @@ class ListInputItemsRequest(_message.Message):
     include: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, response_id: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., order: _Optional[str] = ..., include: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class CountInputTokensRequest(_message.Message):
+    __slots__ = ("model", "input", "conversation", "instructions", "previous_response_id", "tools", "tool_choice", "text", "reasoning", "parallel_tool_calls", "truncation", "personality", "assistant_id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATION_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CHOICE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
+    PARALLEL_TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATION_FIELD_NUMBER: _ClassVar[int]
+    PERSONALITY_FIELD_NUMBER: _ClassVar[int]
+    ASSISTANT_ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    input: _struct_pb2.Value
+    conversation: _struct_pb2.Value
+    instructions: _struct_pb2.Value
+    previous_response_id: str
+    tools: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
+    tool_choice: _struct_pb2.Value
+    text: _struct_pb2.Struct
+    reasoning: _struct_pb2.Struct
+    parallel_tool_calls: bool
+    truncation: str
+    personality: _struct_pb2.Value
+    assistant_id: str
+    def __init__(self, model: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., conversation: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., tools: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., tool_choice: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., text: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reasoning: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., parallel_tool_calls: _Optional[bool] = ..., truncation: _Optional[str] = ..., personality: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ...) -> None: ...
+
+class InputTokens(_message.Message):
+    __slots__ = ("object", "input_tokens", "estimated")
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    object: str
+    input_tokens: int
+    estimated: bool
+    def __init__(self, object: _Optional[str] = ..., input_tokens: _Optional[int] = ..., estimated: _Optional[bool] = ...) -> None: ...
+
 class CompactResponseRequest(_message.Message):
-    __slots__ = ("model", "input", "previous_response_id", "instructions", "assistant_id", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "service_tier")
+    __slots__ = ("model", "input", "previous_response_id", "instructions", "assistant_id", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "service_tier", "image")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +243,7 @@ class CompactResponseRequest(_message.Message):
     PROMPT_CACHE_RETENTION_FIELD_NUMBER: _ClassVar[int]
     PROMPT_CACHE_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     SERVICE_TIER_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
     model: str
     input: _struct_pb2.Value
     previous_response_id: str
@@ -212,7 +253,8 @@ class CompactResponseRequest(_message.Message):
     prompt_cache_retention: str
     prompt_cache_options: _struct_pb2.Struct
     service_tier: str
-    def __init__(self, model: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., prompt_cache_retention: _Optional[str] = ..., prompt_cache_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., service_tier: _Optional[str] = ...) -> None: ...
+    image: _struct_pb2.Value
+    def __init__(self, model: _Optional[str] = ..., input: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., previous_response_id: _Optional[str] = ..., instructions: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., assistant_id: _Optional[str] = ..., prompt_cache_key: _Optional[str] = ..., prompt_cache_retention: _Optional[str] = ..., prompt_cache_options: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., service_tier: _Optional[str] = ..., image: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class CompactedResponse(_message.Message):
     __slots__ = ("id", "object", "created_at", "output", "usage")

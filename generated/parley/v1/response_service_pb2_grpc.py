@@ -93,6 +93,11 @@ class ResponseServiceStub:
                 request_serializer=parley_dot_v1_dot_response__service__pb2.CompactResponseRequest.SerializeToString,
                 response_deserializer=parley_dot_v1_dot_response__service__pb2.CompactedResponse.FromString,
                 _registered_method=True)
+        self.CountInputTokens = channel.unary_unary(
+                '/parley.v1.ResponseService/CountInputTokens',
+                request_serializer=parley_dot_v1_dot_response__service__pb2.CountInputTokensRequest.SerializeToString,
+                response_deserializer=parley_dot_v1_dot_response__service__pb2.InputTokens.FromString,
+                _registered_method=True)
         self.ListInputItems = channel.unary_unary(
                 '/parley.v1.ResponseService/ListInputItems',
                 request_serializer=parley_dot_v1_dot_response__service__pb2.ListInputItemsRequest.SerializeToString,
@@ -207,6 +212,16 @@ class ResponseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountInputTokens(self, request, context):
+        """Counts the tokens of the context that CreateResponse would give the model, without running it: the
+        assistant's own messages, what was said before, the input and the tools. An estimate, as its answer says.
+
+        Errors as for CreateResponse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInputItems(self, request, context):
         """Lists the input of an exchange as input items.
 
@@ -273,6 +288,11 @@ def add_ResponseServiceServicer_to_server(servicer, server):
                     servicer.CompactResponse,
                     request_deserializer=parley_dot_v1_dot_response__service__pb2.CompactResponseRequest.FromString,
                     response_serializer=parley_dot_v1_dot_response__service__pb2.CompactedResponse.SerializeToString,
+            ),
+            'CountInputTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountInputTokens,
+                    request_deserializer=parley_dot_v1_dot_response__service__pb2.CountInputTokensRequest.FromString,
+                    response_serializer=parley_dot_v1_dot_response__service__pb2.InputTokens.SerializeToString,
             ),
             'ListInputItems': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInputItems,
@@ -578,6 +598,33 @@ class ResponseService:
             '/parley.v1.ResponseService/CompactResponse',
             parley_dot_v1_dot_response__service__pb2.CompactResponseRequest.SerializeToString,
             parley_dot_v1_dot_response__service__pb2.CompactedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountInputTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.v1.ResponseService/CountInputTokens',
+            parley_dot_v1_dot_response__service__pb2.CountInputTokensRequest.SerializeToString,
+            parley_dot_v1_dot_response__service__pb2.InputTokens.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,7 +9,7 @@ import grpc.aio
 from google.api.httpbody_pb2 import HttpBody
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.response_pb2 import Response, ResponseStreamEvent
-from generated.parley.v1.response_service_pb2 import CancelResponseRequest, CompactResponseRequest, CompactedResponse, ConnectResponsesEvent, ConnectResponsesRequest, CreateResponseRequest, DeleteResponseRequest, DeletedResponse, GetResponseRequest, ListInputItemsRequest
+from generated.parley.v1.response_service_pb2 import CancelResponseRequest, CompactResponseRequest, CompactedResponse, ConnectResponsesEvent, ConnectResponsesRequest, CountInputTokensRequest, CreateResponseRequest, DeleteResponseRequest, DeletedResponse, GetResponseRequest, InputTokens, ListInputItemsRequest
 
 class ResponseServiceStub:
     @overload
@@ -27,6 +27,7 @@ class ResponseServiceStub:
     CancelResponse: grpc.aio.UnaryUnaryMultiCallable[CancelResponseRequest, Response]
     PostCancelResponse: grpc.aio.UnaryUnaryMultiCallable[CancelResponseRequest, HttpBody]
     CompactResponse: grpc.aio.UnaryUnaryMultiCallable[CompactResponseRequest, CompactedResponse]
+    CountInputTokens: grpc.aio.UnaryUnaryMultiCallable[CountInputTokensRequest, InputTokens]
     ListInputItems: grpc.aio.UnaryUnaryMultiCallable[ListInputItemsRequest, ItemList]
 
 @type_check_only
@@ -42,6 +43,7 @@ class _BlockingResponseServiceStub(ResponseServiceStub):
     CancelResponse: grpc.UnaryUnaryMultiCallable[CancelResponseRequest, Response]  # type: ignore[assignment]
     PostCancelResponse: grpc.UnaryUnaryMultiCallable[CancelResponseRequest, HttpBody]  # type: ignore[assignment]
     CompactResponse: grpc.UnaryUnaryMultiCallable[CompactResponseRequest, CompactedResponse]  # type: ignore[assignment]
+    CountInputTokens: grpc.UnaryUnaryMultiCallable[CountInputTokensRequest, InputTokens]  # type: ignore[assignment]
     ListInputItems: grpc.UnaryUnaryMultiCallable[ListInputItemsRequest, ItemList]  # type: ignore[assignment]
 
 class ResponseServiceServicer:
@@ -56,6 +58,7 @@ class ResponseServiceServicer:
     def CancelResponse(self, request: CancelResponseRequest, context: grpc.aio.ServicerContext[CancelResponseRequest, Response]) -> Awaitable[Response]: ...
     def PostCancelResponse(self, request: CancelResponseRequest, context: grpc.aio.ServicerContext[CancelResponseRequest, HttpBody]) -> Awaitable[HttpBody]: ...
     def CompactResponse(self, request: CompactResponseRequest, context: grpc.aio.ServicerContext[CompactResponseRequest, CompactedResponse]) -> Awaitable[CompactedResponse]: ...
+    def CountInputTokens(self, request: CountInputTokensRequest, context: grpc.aio.ServicerContext[CountInputTokensRequest, InputTokens]) -> Awaitable[InputTokens]: ...
     def ListInputItems(self, request: ListInputItemsRequest, context: grpc.aio.ServicerContext[ListInputItemsRequest, ItemList]) -> Awaitable[ItemList]: ...
 
 def add_ResponseServiceServicer_to_server(servicer: ResponseServiceServicer, server: grpc.aio.Server) -> None: ...
