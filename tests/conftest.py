@@ -6,6 +6,7 @@ Every test makes orgs of its own in it, so that none sees another's records.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,8 +31,11 @@ from server.storage.store import Store, connect_store, open_store
 from tests.postgres import Postgres
 
 # As `parley serve` logs: structlog's default prints every local variable of a traceback, which can take
-# seconds.
-structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
+# seconds, and has a line for every look at the health.
+structlog.configure(
+    processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+)
 T = TypeVar("T")
 
 
