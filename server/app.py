@@ -459,11 +459,14 @@ class App:
             ),
             server,
         )
-        responses = ResponseService(engine, streams, resolver, store.chats, silent)
+        responses = ResponseService(engine, streams, resolver, store.chats, store.keys.sealer, silent)
         response_service_pb2_grpc.add_ResponseServiceServicer_to_server(responses, server)
         self._sockets = self._listener(responses)
         conversation_service_pb2_grpc.add_ConversationServiceServicer_to_server(
-            ConversationService(streams, resolver, store.sessions, store.chats, clock, self.capacity), server
+            ConversationService(
+                streams, resolver, store.sessions, store.chats, clock, self.capacity, store.keys.sealer
+            ),
+            server,
         )
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(
             HistoryService(History(store.database), self._settings.unread_seconds), server

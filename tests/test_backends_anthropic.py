@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_pb2 import ContentDelta, ReasoningDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.backends.anthropic import AnthropicBackend
 from server.backends.backend import Finish, ModelRequest, Ran, Usage
@@ -130,7 +130,7 @@ async def test_stop_reason_becomes_finish_reason(stop_reason, finish):
     assert Finish(0, finish) in await run(anthropic_text("Hi", stop_reason=stop_reason))
 
 
-async def test_tool_use_streams_as_tool_calls_and_thinking_is_left_out():
+async def test_tool_use_streams_as_tool_calls_and_thinking_as_reasoning():
     def tool_use(index: int, id_: str, name: str) -> dict[str, Any]:
         block = {"type": "tool_use", "id": id_, "name": name, "input": {}}
         return {"type": "content_block_start", "index": index, "content_block": block}
@@ -158,6 +158,8 @@ async def test_tool_use_streams_as_tool_calls_and_thinking_is_left_out():
 
     assert await run(answer) == [
         Ran("m"),
+        ReasoningDelta(summary=True),
+        ReasoningDelta(text="hm", summary=True),
         ToolCallDelta(index=0, id="a", name="f"),
         ToolCallDelta(index=0, arguments='{"x"'),
         ToolCallDelta(index=0, arguments=":1}"),

@@ -21,6 +21,7 @@ ONLY_IN = {
     "click": "server.cli",
     "liquid": ("server.agents.bounded_liquid", "server.agents.liquid_filters", "server.agents.templates"),
     "protovalidate": "server.content.validation",
+    "cryptography": "server.content.sealing",
     "uuid_utils": "server.core.ids",
     "rich": ("server.cli.database", "server.cli.panel", "server.cli.load"),
     "websockets": "server.websocket",

@@ -301,7 +301,7 @@ async def test_what_is_echoed_is_in_the_answer(caller, title, name):
     assert echoed == sent_value
 
 
-UNUSED = {"tools.type: custom, mcp": "tools[0].type"}
+UNUSED = {"tools.type: custom, mcp": "tools[0].type", "reasoning.generate_summary": "reasoning.summary"}
 
 
 @pytest.mark.parametrize(("title", "name"), matrix("unused"))

@@ -250,7 +250,12 @@ def assistant(upstream: Any, *, runs: bool = False) -> dict[str, Any]:
 
 
 def reveals(*received: Any) -> bool:
-    return any(secret in str(received) for secret in (THOUGHT, SIGNATURE, "rovider_state", "roviderState"))
+    return THOUGHT in str(received) or reveals_state(received)
+
+
+def reveals_state(*received: Any) -> bool:
+    """Whether there is what only the provider may get. Its reasoning is a part of responses."""
+    return any(secret in str(received) for secret in (SIGNATURE, "rovider_state", "roviderState"))
 
 
 # --- it comes back ------------------------------------------------------------------------------------------
@@ -312,7 +317,7 @@ async def test_response_is_gone_on_with(http, org, kind):
         ).json()
 
     assert second["output"][0]["content"][0]["text"] == "It is sunny."
-    assert not reveals(first, second)
+    assert not reveals_state(first, second)
 
 
 async def test_round_of_an_exchange_that_no_server_ends_keeps_it(service, channel, org):
@@ -326,15 +331,22 @@ async def test_round_of_an_exchange_that_no_server_ends_keeps_it(service, channe
         made = await service.store.assistants.create(org.id, assistant(upstream, runs=True))
         request = CreateChatRequest(assistant_id=made.id, input=from_python("Weather?"))
         call = ChatServiceStub(channel).StreamChat(request, metadata=org.metadata)
-        received = [await call.read() for _ in range(3)]
+        received = [await call.read() for _ in range(5)]
         unfinished = await service.store.chats.unfinished(org.id, received[0].chat_id)
         call.cancel()
         await upstream.disconnected.wait()
 
     (calling_, _, last) = broken_off(unfinished, STOPPED).answered
-    assert [event.WhichOneof("event") for event in received] == ["started", "round", "delta"]
+    assert [event.WhichOneof("event") for event in received] == [
+        "started",
+        "reasoning",
+        "reasoning",
+        "round",
+        "delta",
+    ]
     assert (calling_.provider_state.reasoning_content, last.HasField("provider_state")) == (THOUGHT, False)
-    assert not reveals(received)
+    assert [part.text for part in calling_.reasoning.parts] == [THOUGHT]
+    assert not reveals_state(received)
 
 
 # --- it goes to nobody else ---------------------------------------------------------------------------------
@@ -351,32 +363,33 @@ async def test_no_answer_shows_it(service, channel, http, org, kind):
         request = CreateChatRequest(session_id=session, input=from_python("Weather?"))
         live = [event async for event in chats.StreamChat(request, metadata=org.metadata)]
         chat = GetChatRequest(id=live[0].chat_id)
+        events = [
+            event async for event in chats.WatchChat(WatchChatRequest(id=chat.id), metadata=org.metadata)
+        ]
         received = [
-            live,
+            [event for event in (*live, *events) if not event.HasField("reasoning")],
             await chats.CreateChat(request, metadata=org.metadata),
             await chats.GetChat(chat, metadata=org.metadata),
             await chats.ListChats(ListChatsRequest(), metadata=org.metadata),
-            [event async for event in chats.WatchChat(WatchChatRequest(id=chat.id), metadata=org.metadata)],
             await sessions.GetSession(GetSessionRequest(id=session), metadata=org.metadata),
         ]
-        paths = [
-            "/chat",
-            f"/chat/{chat.id}",
-            "/session",
-            f"/session/{session}",
+        paths = ["/chat", f"/chat/{chat.id}", "/session", f"/session/{session}"]
+        of_responses = [
             f"/v1/responses/{chat.id}",
             f"/v1/conversations/{session}/items",
             f"/v1/responses/{chat.id}/input_items",
         ]
         answers = [await http.get(path, headers=org.bearer) for path in paths]
+        responses = [await http.get(path, headers=org.bearer) for path in of_responses]
         completion = await http.post(
             "/chat/completions",
             headers=org.bearer,
             json={"model": made.id, "messages": [{"role": "user", "content": "Weather?"}]},
         )
 
-    assert {answer.status_code for answer in (*answers, completion)} == {200}
+    assert {answer.status_code for answer in (*answers, *responses, completion)} == {200}
     assert not reveals(received, [answer.text for answer in answers], completion.text)
+    assert not reveals_state([answer.text for answer in responses], live, events)
 
 
 @PROVIDERS

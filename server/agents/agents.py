@@ -82,6 +82,8 @@ class AssistantSettings:
     first_message: str | None
     allows_system_messages: bool
     agent_type: str | None
+    exposes_reasoning: bool = False
+    """Whether publishable keys may read the model's reasoning."""
     knowledge_base: dict[str, Any] | None = field(default=None, repr=False)
     """The assistant's `model.knowledgeBase`."""
 
@@ -107,6 +109,7 @@ class AssistantSettings:
             first_message=(document.get("firstMessage") or None) if speaks_first else None,
             allows_system_messages=document.get(_INSTRUCTION_MODE) == "allow",
             agent_type=metadata.get("agentType") if isinstance(metadata.get("agentType"), str) else None,
+            exposes_reasoning=document.get("exposeReasoning") is True,
             knowledge_base=model.get("knowledgeBase"),
         )
 

@@ -33,6 +33,7 @@ ASSISTANT: Members = {
             "metadata",
             "credentials",
             "chatSystemInstructionMode",
+            "exposeReasoning",
         )
     ),
     "model": {

@@ -3,7 +3,7 @@
 Refuses nothing; called when a chat runs and when a document is stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
@@ -52,6 +52,19 @@ def of_unused(name: str) -> ChatWarning:
         name,
         of_request=True,
     )
+
+
+def of_reasoning(places: Iterable[int]) -> list[ChatWarning]:
+    """Return warnings for reasoning items of an input that another provider or kind of model has made."""
+    return [
+        ChatWarning(
+            "reasoning_not_sent",
+            "The reasoning is left out: another provider, or another kind of model, made it than now answers.",
+            f"input[{place}]",
+            of_request=True,
+        )
+        for place in places
+    ]
 
 
 def of_hosted_tools(tools: Sequence[Struct]) -> list[ChatWarning]:

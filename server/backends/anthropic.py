@@ -1,8 +1,8 @@
 """Anthropic's Messages API.
 
 Not sent, because the API has no such members: `temperature` and `top_p` (since its version 2026-10-21 it
-refuses a request with them), `seed` and the penalties. Thinking is never published; it is stored when there
-are tools, because the API needs it back. Does not retry or time out by itself (`calls.py`).
+refuses a request with them), `seed` and the penalties. Thinking is emitted as reasoning; when there are tools,
+the API gets it back (`thinking.py`). Does not retry or time out by itself (`calls.py`).
 """
 
 import asyncio
@@ -114,7 +114,7 @@ def request_body(request: ModelRequest) -> dict[str, Any]:
     if request.n != 1:
         raise InvalidArgument.of("n", "must be 1 for provider anthropic")
     check_names(request)
-    thinking, turns = _thinking(request.thinking), _turns(request)
+    thinking, turns = _thinking(request), _turns(request)
     if not may_think(thinking, turns):
         thinking, turns = None, without_thinking(turns)
     choice = _tool_choice(request) if request.tools else None
@@ -155,12 +155,20 @@ def _is_system(message: Message) -> bool:
     return message.role in ("system", "developer")
 
 
-def _thinking(thinking: dict[str, Any] | None) -> dict[str, Any] | None:
-    if thinking is None:
+def _thinking(request: ModelRequest) -> dict[str, Any] | None:
+    """The assistant's `model.thinking`, with `display` when a summary is wanted: newer models omit it otherwise.
+
+    platform.claude.com/docs/en/build-with-claude/extended-thinking
+    """
+    if (thinking := request.thinking) is None:
         return None
     budget = thinking.get("budgetTokens", thinking.get("budget_tokens"))
     sent = {"type": thinking.get("type", "enabled")}
-    return sent if budget is None else {**sent, "budget_tokens": int(budget)}
+    if budget is not None:
+        sent["budget_tokens"] = int(budget)
+    if request.reasoning_summary and sent["type"] != "disabled":
+        sent["display"] = "summarized"
+    return sent
 
 
 def _output_config(request: ModelRequest) -> dict[str, Any] | None:
@@ -387,7 +395,7 @@ class _Answer:
     def _block_start(self, place: int, block: dict[str, Any]) -> Iterator[ModelEvent]:
         if block.get("type") == "text" and block.get("text"):
             yield from self._delta(place, {"type": "text_delta", "text": block["text"]})
-        self._thoughts.begin(place, block, calls_before=len(self._tools))
+        yield from self._thoughts.begin(place, block, calls_before=len(self._tools))
         if block.get("type") != "tool_use":
             return
         if not (
@@ -408,7 +416,7 @@ class _Answer:
         )
 
     def _delta(self, place: int, delta: dict[str, Any]) -> Iterator[ModelEvent]:
-        self._thoughts.add(place, delta)
+        yield from self._thoughts.add(place, delta)
         match delta:
             case {"type": "text_delta", "text": str(text)}:
                 self._thoughts.characters += len(text)

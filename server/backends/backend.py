@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
-from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_pb2 import ContentDelta, ReasoningDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message, ProviderState
 
 FinishReason = Literal[
@@ -43,6 +43,8 @@ class ModelRequest:
     thinking: dict[str, Any] | None = None
     """The assistant's `model.thinking`: {"type": "enabled", "budgetTokens": N}."""
     reasoning_effort: str | None = None
+    reasoning_summary: str | None = None
+    """Whether a summary of the reasoning is wanted: auto, concise or detailed."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """Members of chat completions, under their names, that only some providers take (`members.py`)."""
     url: str | None = None
@@ -98,7 +100,7 @@ class StateEvent(NamedTuple):
     state: ProviderState
 
 
-ModelEvent = ContentDelta | ToolCallDelta | Ran | Unused | StateEvent | Finish | Usage
+ModelEvent = ContentDelta | ReasoningDelta | ToolCallDelta | Ran | Unused | StateEvent | Finish | Usage
 
 
 Emit = Callable[[Sequence[ModelEvent]], Awaitable[None]]

@@ -53,9 +53,11 @@ LACKS: dict[str, frozenset[str]] = {
     # https://github.com/Vali-98/ChatterUI/issues/227 and
     # https://github.com/PublicAffairs/openai-gemini/issues/63
     "google": frozenset({"seed", "frequency_penalty", "presence_penalty"}),
-    "offline": _SAMPLING | {"reasoning_effort"},
+    "offline": _SAMPLING,
 }
-"""The other members, all optional, that each provider does not support."""
+"""The other members, all optional, that each provider does not support; summaries: `_SUMMARIZES`."""
+_SUMMARIZES = frozenset({"anthropic", "offline"})
+"""The providers that can be asked for a summary of the reasoning. Chat completions have no member for it."""
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "temperature": (1,),
     "top_p": (1,),
@@ -85,9 +87,10 @@ def split(request: ModelRequest) -> Split:
     if refused := [name for name in request.more if name in _CHANGING - accepted]:
         text = f"cannot be sent to provider {provider}, which has nothing for it; leave it out"
         raise InvalidArgument.of(refused[0], text, reason="UNSUPPORTED_PARAMETER")
+    summaries = frozenset() if _summarizes(request) else frozenset({"reasoning_summary"})
     lacking = {
         name: value
-        for name in sorted(LACKS.get(provider, ()))
+        for name in sorted(LACKS.get(provider, frozenset()) | summaries)
         if (value := getattr(request, name)) is not None
     }
     left_out = {name: value for name, value in request.more.items() if name not in accepted}
@@ -100,4 +103,11 @@ def split(request: ModelRequest) -> Split:
         tuple(
             name for name, value in {**lacking, **left_out}.items() if value not in _DEFAULTS.get(name, ())
         ),
+    )
+
+
+def _summarizes(request: ModelRequest) -> bool:
+    """Whether a summary can be asked for: of `anthropic`, when the assistant has it think."""
+    return request.provider in _SUMMARIZES and (
+        request.provider != "anthropic" or request.thinking is not None
     )

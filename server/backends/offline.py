@@ -1,7 +1,8 @@
 """The offline model: deterministic, free, embedded, and useful in tests because it reads its context.
 
-Its tokens, in `max_tokens` and in `Usage`, are words. Does not understand anything, and ignores temperature,
-top_p, the penalties, thinking and the model's name (it reports its own).
+Its tokens, in `max_tokens` and in `Usage`, are words. It reasons when a reasoning effort other than `none` is
+asked for, and summarizes that when a summary is. Does not understand anything, and ignores temperature, top_p,
+the penalties, thinking and the model's name (it reports its own).
 """
 
 import asyncio
@@ -11,9 +12,19 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_pb2 import ContentDelta, ReasoningDelta, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
-from server.backends.backend import Emit, Finish, FinishReason, ModelEvent, ModelRequest, Ran, Usage
+from server.backends.backend import (
+    Emit,
+    Finish,
+    FinishReason,
+    ModelEvent,
+    ModelRequest,
+    Ran,
+    StateEvent,
+    Usage,
+)
+from server.backends.state import new_state
 from server.content.json_values import size_of
 from server.content.messages import text_of, tool_calls_of
 from server.core.errors import InvalidArgument
@@ -66,12 +77,18 @@ class OfflineBackend:
     async def generate(self, request: ModelRequest, emit: Emit) -> None:
         """Emit the answer word by word if there is a delay, otherwise in pieces of many words."""
         choices = _choices(request)
-        usage = Usage(_prompt_words(request.messages), sum(reply.words() for reply in choices))
+        thought = _reasoning(request)
+        thinking = len(thought.split()) * len(choices)
+        usage = Usage(
+            _prompt_words(request.messages),
+            thinking + sum(reply.words() for reply in choices),
+            reasoning_tokens=thinking,
+        )
         begun = Ran(MODEL, "fp_offline" if request.seed is None else f"fp_offline_{request.seed}")
         delay = self._delay if request.streams else 0.0
         events: list[ModelEvent] = [begun]
         for index, reply in enumerate(choices):
-            for piece in _pieces(index, reply):
+            for piece in chain(_thoughts(index, thought, request), _pieces(index, reply)):
                 if self._delay > 0:
                     if events and delay:
                         await emit(events)
@@ -81,6 +98,10 @@ class OfflineBackend:
                 if len(events) >= _PIECES_OF_READ:
                     await emit(events)
                     events = []
+            if thought and request.tools:
+                state = new_state(request)
+                state.reasoning_content = thought
+                events.append(StateEvent(index, state))
             events.append(Finish(index, reply.reason))
         events.append(usage)
         await emit(events)
@@ -99,6 +120,21 @@ def _choices(request: ModelRequest) -> list[_Reply]:
         return [_bounded(text, request)] * request.n  # a ` (2)` after it would no longer be JSON
     text = context.answer()
     return [_bounded(text if index == 0 else f"{text} ({index + 1})", request) for index in range(request.n)]
+
+
+def _reasoning(request: ModelRequest) -> str:
+    """What it thinks before it answers; nothing unless a reasoning effort is asked for."""
+    if request.reasoning_effort in (None, "none"):
+        return ""
+    context = _Context(request.messages)
+    if context.results:
+        return f"{len(context.results)} tools have answered, so I repeat what they returned."
+    return f"The user said {len(context.prompt.split())} words, so I look for a tool or repeat them."
+
+
+def _thoughts(index: int, text: str, request: ModelRequest) -> Iterator[ReasoningDelta]:
+    for found in _WORD.finditer(text):
+        yield ReasoningDelta(choice=index, text=found[0], summary=request.reasoning_summary is not None)
 
 
 def _pieces(index: int, reply: _Reply) -> Iterator[ContentDelta | ToolCallDelta]:

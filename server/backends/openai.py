@@ -2,8 +2,8 @@
 
 Reads answers leniently, because compatible servers differ: whole messages instead of deltas, content in
 parts, missing indexes, usage in every chunk or in none. A refusal is passed on as
-text marked as such. Reasoning is never published; it is stored when there are tools, because its provider
-needs it back. Does not retry or time out by itself (`calls.py`).
+text marked as such. Reasoning is emitted as such; when there are tools, its provider gets it back
+(`reasoning.py`). Does not retry or time out by itself (`calls.py`).
 """
 
 import asyncio
@@ -260,7 +260,7 @@ class _Choice:
     def read(self, item: dict[str, Any]) -> Iterator[ModelEvent]:
         delta = item.get("delta") or item.get("message")  # some servers send the whole message
         if isinstance(delta, dict):
-            self._reasoning.add(delta)
+            yield from self._reasoning.add(self._index, delta)
             logprobs = item.get("logprobs")
             if text := _text(delta.get("content")):
                 yield self._content(text, logprobs, "content")

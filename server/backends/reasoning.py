@@ -1,18 +1,18 @@
-"""Reads and sends back the state of servers with chat completions: reasoning, and the extra content of tool
-calls.
-
-Publishes none of its content.
+"""The reasoning of servers that speak chat completions: what is emitted of it, and what they want back with
+their messages, their tool calls' extra members included.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from generated.parley.v1.chat_pb2 import ReasoningDelta
 from generated.parley.v1.message_pb2 import ExtraContent, ProviderState
 from server.backends.backend import StateEvent
 from server.backends.calls import Call
 from server.backends.dialects import dialect_of
+from server.content.json_values import encodable
 
 # Gemini 3 refuses calls without a signature, and accepts this one for calls from another model:
 # ai.google.dev/gemini-api/docs/thought-signatures
@@ -22,23 +22,39 @@ _STREAMED = ("text", "summary")
 
 
 class Reasoning:
-    """Reads the state of one choice. `state` is None when no tools are offered, and so nothing has to be
-    stored."""
+    """Reads the reasoning of one choice. `state` is None when no tools are offered, and so nothing has to be
+    sent back."""
 
     def __init__(self, state: ProviderState | None, call: Call) -> None:
         self._state = state
         self._call = call
         self._text: list[str] = []
         self._details: list[_Detail] = []
+        self._part = -1
+        self._begun: tuple[str, Any] | None = None
+        """The member, and the index of the detail, that the latest part is made of."""
 
-    def add(self, delta: Mapping[str, Any]) -> None:
-        """Add the reasoning in a delta, which may have none."""
+    def add(self, choice: int, delta: Mapping[str, Any]) -> Iterator[ReasoningDelta]:
+        """Note what has to be sent back, and yield what is new. Servers that send the same text under several
+        names have it counted once."""
         if self._state is not None and isinstance(text := delta.get("reasoning_content"), str):
             self._text.append(self._call.accept(text))
-        details = delta.get("reasoning_details") if self._state is not None else None
-        for detail in details if isinstance(details, list) else ():
-            if isinstance(detail, dict):
+        details = delta.get("reasoning_details")
+        details = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+        if self._state is not None:
+            for detail in details:
                 self._add_detail(detail)
+        for name, index, text in _texts(delta, details):
+            if (name, index) != self._begun:
+                self._begun, self._part = (name, index), self._part + 1
+            # what is sent back was counted above
+            counted = self._state is not None and name != "reasoning"
+            yield ReasoningDelta(
+                choice=choice,
+                text=encodable(text) if counted else self._call.accept(text),
+                part=self._part,
+                summary=name == "summary",
+            )
 
     def _add_detail(self, detail: dict[str, Any]) -> None:
         """Add a detail: they arrive in pieces, but are sent back whole."""
@@ -68,6 +84,21 @@ class Reasoning:
             or self._state.HasField("reasoning_content")
         ):
             yield StateEvent(choice, self._state)
+
+
+def _texts(delta: Mapping[str, Any], details: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Any, str]]:
+    """Yield the texts of reasoning in a delta, each with the member and the index of the detail that has it."""
+    found = [
+        (name, detail.get("index"), detail[name])
+        for detail in details
+        for name in _STREAMED
+        if isinstance(detail.get(name), str)
+    ]
+    for name in () if found else ("reasoning_content", "reasoning"):
+        if isinstance(text := delta.get(name), str) and text:
+            found = [(name, None, text)]
+            break
+    yield from (one for one in found if one[2])
 
 
 class _Detail:

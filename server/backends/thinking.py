@@ -1,11 +1,13 @@
-"""The thinking blocks of Anthropic's Messages API: stored as they arrive, and sent back in their places.
+"""The thinking blocks of Anthropic's Messages API: emitted as summaries, stored as they arrive, and sent back in
+their places.
 
-The API refuses a tool round without them. Publishes none of their content.
+The API refuses a tool round without them, and summarizes what its models think.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from generated.parley.v1.chat_pb2 import ReasoningDelta
 from generated.parley.v1.message_pb2 import ThinkingBlock
 from server.backends.backend import ModelRequest, StateEvent
 from server.backends.calls import Call
@@ -22,29 +24,36 @@ class Thoughts:
         self._state = new_state(request) if request.tools else None
         """None when no tools are offered, and so nothing has to be stored."""
         self._open: dict[int, _Thought] = {}
+        self._begun = 0
         self.characters = 0
         """Length of the answer's text so far."""
 
-    def begin(self, place: int, block: dict[str, Any], *, calls_before: int) -> None:
-        """Begin a block; blocks of other types are ignored."""
-        if block.get("type") not in _THINKING or self._state is None:
+    def begin(self, place: int, block: dict[str, Any], *, calls_before: int) -> Iterator[ReasoningDelta]:
+        """Begin a block; blocks of other types are ignored. That the model thinks is emitted even when the API omits
+        or encrypts what."""
+        if block.get("type") not in _THINKING:
             return
         self._open[place] = thought = _Thought(
-            ThinkingBlock(characters_before=self.characters, calls_before=calls_before)
+            ThinkingBlock(characters_before=self.characters, calls_before=calls_before), self._begun
         )
+        self._begun += 1
         if block["type"] == "redacted_thinking":
             thought.block.data = self._text(block.get("data"))
-        self.add(place, block)
+        yield ReasoningDelta(part=thought.part, summary=True)
+        yield from self.add(place, block)
 
-    def add(self, place: int, members: dict[str, Any]) -> None:
+    def add(self, place: int, members: dict[str, Any]) -> Iterator[ReasoningDelta]:
         """Add a delta to the block with this index, if that is a thinking block."""
         if thought := self._open.get(place):
-            thought.text.append(self._text(members.get("thinking")))
+            text = self._text(members.get("thinking"))
+            thought.text.append(text)
             thought.signature.append(self._text(members.get("signature")))
+            if text:
+                yield ReasoningDelta(text=text, part=thought.part, summary=True)
 
     def end(self, place: int) -> None:
         """Complete a block; blocks of other types are ignored."""
-        if self._state is not None and (thought := self._open.pop(place, None)):
+        if (thought := self._open.pop(place, None)) and self._state is not None:
             self._state.thinking.append(thought.whole())
 
     def state_events(self) -> Iterator[StateEvent]:
@@ -59,8 +68,9 @@ class Thoughts:
 class _Thought:
     """A thinking block that is being received."""
 
-    def __init__(self, block: ThinkingBlock) -> None:
+    def __init__(self, block: ThinkingBlock, part: int) -> None:
         self.block = block
+        self.part = part
         self.text: list[str] = []
         self.signature: list[str] = []
 

@@ -22,6 +22,7 @@ def present(message: Message) -> Message:
     message.ClearField("provider_state")
     message.ClearField("run_by_server")
     message.ClearField("calls_key")
+    message.ClearField("reasoning")
     if not message.HasField("message"):
         message.message = text_of(message)
     return message

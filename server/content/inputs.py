@@ -6,7 +6,7 @@ nothing.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -17,6 +17,8 @@ from server.content.compaction import text_of_compaction
 from server.content.json_values import MAX_DEPTH, from_python, to_python
 from server.content.messages import mark_run
 from server.content.parts import check_part
+from server.content.repeated_answers import RepeatedAnswers
+from server.content.sealing import Opened
 from server.content.well_formed import is_object
 from server.core.accepted import (
     CALL_OUTPUTS,
@@ -51,10 +53,16 @@ _FUNCTION_NAME = re.compile(FUNCTION_NAME)
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
 
-def parse_input(value: Value, field: str = "input", *, may_be_empty: bool = False) -> list[Message]:
+_NOTHING: Mapping[int, Opened] = {}
+
+
+def parse_input(
+    value: Value, field: str = "input", *, may_be_empty: bool = False, opened: Mapping[int, Opened] = _NOTHING
+) -> list[Message]:
     """Return the messages in `value`: a string is a user's message, an array contains messages or Responses
     input items.
 
+    `opened` has, by the place of reasoning items, what their provider wants back with the items that follow.
     Raises InvalidArgument naming the place, such as `input[0].role`.
     """
     kind = value.WhichOneof("kind")
@@ -65,11 +73,14 @@ def parse_input(value: Value, field: str = "input", *, may_be_empty: bool = Fals
     if kind != "list_value":
         raise InvalidArgument.of(field, "must be a string or an array of messages")
     _check_count(len(value.list_value.values), field)
-    return parse_messages(to_python(value), field, may_be_empty=may_be_empty)
+    return parse_messages(to_python(value), field, may_be_empty=may_be_empty, opened=opened)
 
 
-def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) -> list[Message]:
-    """Return the messages in an array; items that models here cannot use are ignored.
+def parse_messages(
+    items: list[Any], field: str, *, may_be_empty: bool = False, opened: Mapping[int, Opened] = _NOTHING
+) -> list[Message]:
+    """Return the messages in an array; items that models here cannot use are ignored. `opened`: as in
+    `parse_input`.
 
     Raises InvalidArgument naming the place.
     """
@@ -77,19 +88,29 @@ def parse_messages(items: list[Any], field: str, *, may_be_empty: bool = False) 
         raise InvalidArgument.of(field, "must hold at least one message")
     _check_count(len(items), field)
     messages: list[Message] = []
+    repeated = RepeatedAnswers(opened)
     calling = False
     for index, item in enumerate(items):
+        if _type_of(item) == "reasoning":
+            repeated.begin(index, item, messages)
         if _type_of(item) in IGNORED:
             continue
         found = _messages(item, f"{field}[{index}]")
         for message in found:
             _check_size(message, f"{field}[{index}]")
+        if (taken := repeated.take(found)) is not None:
+            messages += taken
+            calling = False
+            continue
         calls = _type_of(item) == "function_call" or _type_of(item) in CALLS
         if calls and calling:  # items of one answer; providers want every call of it in one message
             messages[-1].tool_calls.list_value.values.extend(found[0].tool_calls.list_value.values)
         else:
             messages += found
         calling = calls
+    for message in messages:
+        if message.HasField("provider_state"):  # made of several items
+            _check_size(message, field)
     if not messages and not may_be_empty:
         raise InvalidArgument.of(field, "must contain a message: items of the types it has are ignored")
     return messages

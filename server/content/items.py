@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 from generated.parley.v1.item_pb2 import ItemList
 from generated.parley.v1.message_pb2 import Message
 from server.content.json_values import struct_from, to_python
-from server.content.messages import Stretch, in_order, parts_of, stretch_id, text_of, tool_calls_of
+from server.content.messages import (
+    Stretch,
+    Thought,
+    in_order,
+    parts_of,
+    stretch_id,
+    text_of,
+    thought_id,
+    tool_calls_of,
+)
 from server.content.parts import as_input
 from server.core.accepted import TEXT_PARTS
 from server.core.errors import NotFound
@@ -15,7 +24,7 @@ from server.core.ids import hex_of, parse_id
 
 _DEFAULT_LIMIT = 20
 _NOT_AFTER = "the item named by `after` is not in this list"
-_ITEM_ID = re.compile(r"(?:msg_|fc_|fco_|mcp_)([0-9a-f]{32})[0-9a-f]*")
+_ITEM_ID = re.compile(r"(?:msg_|rs_|fc_|fco_|mcp_)([0-9a-f]{32})[0-9a-f]*")
 
 
 def items_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -111,14 +120,17 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
 
 
 def _message_items(message: Message) -> Iterator[dict[str, Any]]:
-    """Yield an assistant's text and calls; calls that the server ran include their results."""
-    calls, stretches = tool_calls_of(message), 0
+    """Yield an assistant's reasoning, text and calls; calls that the server ran include their results."""
+    calls, stretches, thoughts = tool_calls_of(message), 0, 0
     runs = message.HasField("run_by_server")
     for one in in_order(message):
         if isinstance(one, Stretch):
             logprobs = [] if stretches else to_python(message.logprobs)  # all come with the first text
             yield _message_item(stretch_id(message.id, stretches), message.role, _parts_of(one, logprobs))
             stretches += 1
+        elif isinstance(one, Thought):
+            yield _thought_item(thought_id(message.id, thoughts), one)
+            thoughts += 1
         elif not runs:
             call = calls[one]
             yield {
@@ -129,6 +141,15 @@ def _message_items(message: Message) -> Iterator[dict[str, Any]]:
                 "name": call["name"],
                 "arguments": call["arguments"],
             }
+
+
+def _thought_item(identifier: str, thought: Thought) -> dict[str, Any]:
+    item: dict[str, Any] = {"id": identifier, "type": "reasoning", "status": "completed", "summary": []}
+    for part in thought.parts:
+        if part.text:
+            kind, member = ("summary_text", "summary") if part.summary else ("reasoning_text", "content")
+            item.setdefault(member, []).append({"type": kind, "text": part.text})
+    return item
 
 
 def _message_item(identifier: str, role: str, content: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Does not validate messages and does not create them.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.message_pb2 import Message, ReasoningPart
 from server.content.json_values import to_python
 from server.core.accepted import TEXT_PARTS
 from server.core.ids import hex_of
@@ -50,23 +50,53 @@ class Stretch(NamedTuple):
     refusal: str
 
 
-def in_order(message: Message) -> list[Stretch | int]:
-    """Return an assistant's content in the order in which it began: stretches of text, and the indexes of
-    tool calls.
+class Thought(NamedTuple):
+    """Parts of an assistant's reasoning between which nothing else comes."""
 
-    A message without text and calls is one empty stretch.
+    first: int
+    """Index of the first part in the message's reasoning."""
+    parts: list[ReasoningPart]
+
+
+def in_order(message: Message) -> list[Stretch | Thought | int]:
+    """Return an assistant's content in the order in which it began: reasoning, stretches of text, and the
+    indexes of tool calls.
+
+    A message without any of them is one empty stretch.
     """
     answer, refusal = answer_of(message)
-    text, at = answer + refusal, 0
-    order: list[Stretch | int] = []
+    text, at, thought = answer + refusal, 0, 0
+    order: list[Stretch | Thought | int] = []
+
+    def add_text(end: int) -> None:
+        nonlocal at
+        if (end := min(end, len(text))) > at:
+            order.append(Stretch(answer[at:end], text[max(at, len(answer)) : end]))
+            at = end
+
+    def add_thoughts(calls: int | None) -> None:
+        nonlocal thought
+        for part in message.reasoning.parts[thought:]:
+            if calls is not None and part.calls_before > calls:
+                return
+            add_text(part.characters_before)
+            if not (order and isinstance(order[-1], Thought)):
+                order.append(Thought(thought, []))
+            order[-1].parts.append(part)  # type: ignore[union-attr]
+            thought += 1
+
     for index, place in enumerate(_places(message, len(text))):
-        if place > at:
-            order.append(Stretch(answer[at:place], text[max(at, len(answer)) : place]))
-            at = place
+        add_thoughts(index)
+        add_text(place)
         order.append(index)
-    if at < len(text) or not order:
-        order.append(Stretch(answer[at:], text[max(at, len(answer)) :]))
-    return order
+    add_thoughts(None)
+    add_text(len(text))
+    return order or [Stretch("", "")]
+
+
+def thought_id(message_id: str, number: int) -> str:
+    """Return the item id of reasoning in a message, by its number among those of the message."""
+    return f"rs_{hex_of(message_id)}{f'{number:02x}' if number else ''}"
 
 
 def stretch_id(message_id: str, number: int) -> str:

@@ -9,9 +9,9 @@ from typing import Final
 
 from google.protobuf.struct_pb2 import ListValue, Value
 
-from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ReasoningDelta, ToolCallDelta
 from generated.parley.v1.chat_record_pb2 import StreamPiece
-from generated.parley.v1.message_pb2 import Message, ProviderState
+from generated.parley.v1.message_pb2 import Message, ProviderState, Reasoning, ReasoningPart
 from server.backends.backend import Finish, FinishReason, StateEvent
 from server.content.json_values import from_python
 from server.exchange.calls_key import key_of
@@ -35,6 +35,13 @@ class _Call:
 
 
 @dataclass(slots=True)
+class _Reasoning:
+    part: ReasoningPart
+    """All of it but the text."""
+    text: StringIO = field(default_factory=StringIO)
+
+
+@dataclass(slots=True)
 class _Choice:
     rounds: list[Message] = field(default_factory=list)
     """The messages of the finished tool rounds."""
@@ -46,6 +53,8 @@ class _Choice:
     logprobs: ListValue = field(default_factory=ListValue)
     """Of the tokens of the text."""
     calls: dict[int, _Call] = field(default_factory=dict)
+    reasoning: dict[int, _Reasoning] = field(default_factory=dict)
+    """By the index of the part."""
     state: ProviderState | None = None
     """The provider state to send back with the current message."""
     finish_reason: str | None = None
@@ -65,7 +74,9 @@ class Answer:
     @property
     def begun(self) -> bool:
         """Whether the answer has any content."""
-        return any(choice.spoke or choice.calls or choice.rounds for choice in self._choices)
+        return any(
+            choice.spoke or choice.reasoning or choice.calls or choice.rounds for choice in self._choices
+        )
 
     @property
     def unfinished(self) -> bool:
@@ -96,6 +107,21 @@ class Answer:
         call.arguments.write(delta.arguments)
         self.pieces.append(_piece(delta.choice, delta.index, len(delta.arguments)))
 
+    def add_reasoning(self, delta: ReasoningDelta) -> None:
+        """Append to a part of the reasoning; an unknown part begins here, behind the text and calls so far."""
+        choice = self._choice(delta.choice)
+        if delta.part not in choice.reasoning:
+            choice.reasoning[delta.part] = _Reasoning(
+                ReasoningPart(
+                    summary=delta.summary,
+                    characters_before=choice.text.tell(),
+                    calls_before=len(choice.calls),
+                    exposed=delta.exposed,
+                )
+            )
+        choice.reasoning[delta.part].text.write(delta.text)
+        self.pieces.append(_piece(delta.choice, None, len(delta.text), reasoning=delta.part))
+
     def add_state(self, event: StateEvent) -> None:
         """Set the provider state of the current message of a choice."""
         self._choice(event.choice).state = event.state
@@ -103,6 +129,9 @@ class Answer:
     def add_round(self, messages: Sequence[Message], next_message_id: str) -> None:
         """End the current message with the calls and results of its round, and begin the next one."""
         choice = self._choice(0)
+        if choice.reasoning:
+            messages[0].reasoning.CopyFrom(_reasoning(choice))
+        choice.reasoning = {}
         choice.rounds += messages
         choice.text, choice.spoke, choice.calls, choice.state = StringIO(), False, {}, None
         choice.refusal, choice.logprobs = StringIO(), ListValue()
@@ -145,7 +174,8 @@ class Answer:
         """Return the messages of the first choice, round by round. An answer that broke off before its last
         message has none."""
         choice = self._choices[0]
-        if choice.rounds and choice.finish_reason in _BROKEN_OFF and not choice.spoke and not choice.calls:
+        said = choice.spoke or choice.calls or choice.reasoning
+        if choice.rounds and choice.finish_reason in _BROKEN_OFF and not said:
             return list(choice.rounds)
         last = _message(choice)
         last.id = self._message_id
@@ -162,13 +192,23 @@ class Answer:
 
 
 @lru_cache(maxsize=4096)
-def _piece(choice: int, tool_call: int | None, length: int, logprobs: int = 0) -> StreamPiece:
+def _piece(
+    choice: int, tool_call: int | None, length: int, logprobs: int = 0, reasoning: int | None = None
+) -> StreamPiece:
     """Return one shared message for equal pieces: an answer may have hundreds of thousands."""
-    return StreamPiece(choice=choice, tool_call=tool_call, length=length, logprobs=logprobs)
+    return StreamPiece(
+        choice=choice, tool_call=tool_call, length=length, logprobs=logprobs, reasoning=reasoning
+    )
+
+
+def _reasoning(choice: _Choice) -> Reasoning:
+    for one in choice.reasoning.values():
+        one.part.text = one.text.getvalue()
+    return Reasoning(parts=[one.part for _, one in sorted(choice.reasoning.items())])
 
 
 def _message(choice: _Choice) -> Message:
-    message = Message(role="assistant")
+    message = Message(role="assistant", reasoning=_reasoning(choice) if choice.reasoning else None)
     text = choice.text.getvalue()
     if choice.state is not None:
         message.provider_state.CopyFrom(choice.state)

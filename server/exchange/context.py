@@ -274,6 +274,7 @@ class Context:
             parallel_tool_calls=options.parallel_tool_calls,
             response_format=options.response_format,
             reasoning_effort=options.reasoning_effort,
+            reasoning_summary=options.reasoning_summary,
             more=options.more,
             timeout_seconds=self._timeout_seconds,
             streams=self._streams,

@@ -18,6 +18,7 @@ from server.backends.state import empty_state
 from server.content.budget import MOST_OUTPUT_BYTES
 from server.content.compaction import summary_of, summary_request
 from server.content.fitting import fit, present
+from server.content.reasoning import kept_of
 from server.core.clock import Clock, timestamp
 from server.core.config import Price
 from server.core.errors import InvalidArgument, NotFound, ServiceError, UpstreamError, UpstreamIncomplete
@@ -330,6 +331,7 @@ class Engine:
             await self._record(run, answered, alternatives)
         if outcome.error is None:
             self._remember(run, answered)
+        outcome.kept |= kept_of([*answered, *alternatives])
         chat.output.extend(present(message) for message in (*answered, *alternatives))
         fit(chat)
 

@@ -207,7 +207,7 @@ class LiveExchange:
         else:
             assert self.running is not None
             await asyncio.wait([self.running])
-            for batch in replay.rest(outcome.chat, self._run.answer.pieces, place, self._buffer.last):
+            for batch in replay.rest(outcome, self._run.answer.pieces, place, self._buffer.last):
                 yield batch
 
     async def _drive(self) -> None:

@@ -1,7 +1,6 @@
 """Reads from the record an exchange that an earlier call ran under the same Idempotency-Key. Stores no
 key."""
 
-from server.content.fitting import presented
 from server.exchange.replay import Replay
 from server.storage.chats import Chats
 from server.storage.idempotency import current_claim, lost
@@ -33,7 +32,7 @@ async def recorded(chats: Chats, scope: Scope) -> Replay:
     stored = await chats.find(scope, chat_id)
     if not stored.is_over or stored.chat.error.code in _BROKEN_OFF:
         raise lost(record)
-    return Replay(presented(await chats.whole(stored)), stored.record)
+    return Replay.of(await chats.whole(stored), stored.record)
 
 
 class Recorded:

@@ -16,7 +16,8 @@ from server.storage.chats import Chats
 from server.storage.scope import Scope
 
 _IGNORED = ("rs_", "ws_", "fs_", "ci_", "ig_", "cu_", "mcpl_", "mcpr_")
-"""Prefixes of the ids of items that are ignored in an input; no answer of this service has one."""
+"""How the ids of items begin that are no messages: reasoning, of which `sealed_reasoning.py` finds what its provider
+wants back, and items that no answer of this service has."""
 _UNUSED: dict[str, Any] = {"type": "reasoning"}
 
 

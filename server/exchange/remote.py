@@ -11,7 +11,6 @@ from itertools import islice
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
-from server.content.fitting import presented
 from server.content.walk import readable
 from server.core.errors import NotFound, ServiceError
 from server.exchange import replay
@@ -101,7 +100,7 @@ class Watching:
         self._chats = chats
         self._peers = peers
         self._scope = scope
-        self._now = Replay(chat, stored.record)
+        self._now = Replay.of(chat, stored.record)
         """The state on disk; the whole exchange once it is over."""
         self._recover = recover
         self._place = 0
@@ -157,7 +156,7 @@ class Watching:
             stored = await self._chats.find(self._scope, chat.id)
             if not stored.is_over:
                 return None
-            self._now = Replay(presented(await self._chats.whole(stored)), stored.record)
+            self._now = Replay.of(await self._chats.whole(stored), stored.record)
         except NotFound:
             chat.status = "failed"
             chat.error.CopyFrom(DELETED)

@@ -5,20 +5,28 @@ Makes messages; reads no store and runs no model.
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
 from sys import maxsize
 from typing import Any
 
 from google.protobuf.struct_pb2 import ListValue
 
-from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelta, ToolCallDelta
+from generated.parley.v1.chat_pb2 import (
+    Chat,
+    ChatError,
+    ChatEvent,
+    ContentDelta,
+    ReasoningDelta,
+    ToolCallDelta,
+)
 from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.backends.backend import Usage
 from server.content.fitting import fit, presented
-from server.content.messages import answer_of, in_order, mark_run, text_of, tool_calls_of
+from server.content.messages import Thought, answer_of, in_order, mark_run, text_of, tool_calls_of
+from server.content.reasoning import Kept, kept_of, with_reasoning
 from server.content.walk import readable
 from server.core.errors import ServiceError, UpstreamError
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED, Answer
@@ -86,6 +94,14 @@ class Replay:
     chat: Chat
     """With messages and output, as callers see it."""
     record: ChatRecord
+    kept: dict[str, Message] = field(default_factory=dict)
+    """As in `Outcome`."""
+
+    @classmethod
+    def of(cls, chat: Chat, record: ChatRecord) -> "Replay":
+        """The exchange of a stored chat, which is changed to what callers see of it."""
+        kept = kept_of(chat.output)
+        return cls(presented(chat), record, kept)
 
     @property
     def outcome(self) -> Outcome:
@@ -101,6 +117,7 @@ class Replay:
             self.record.model,
             usage,
             message_id=self.record.message_id,
+            kept=self.kept,
             error=self.error,
             finish_reasons=_finish_reasons(self.chat),
             system_fingerprint=self.record.system_fingerprint or None,
@@ -139,7 +156,7 @@ class Replay:
         memory."""
         outcome, number = self.outcome, 1
         yield started(self.chat, outcome)
-        for one in replayed_events(self.chat, self.record.pieces):
+        for one in replayed_events(self.chat, self.record.pieces, self.kept):
             number += 1
             yield one
         ending = "failed" if self.error else "completed"
@@ -148,16 +165,23 @@ class Replay:
         yield last
 
 
-def replayed_events(chat: Chat, pieces: Sequence[StreamPiece]) -> Iterator[ChatEvent]:
+def replayed_events(chat: Chat, pieces: Sequence[StreamPiece], kept: Kept) -> Iterator[ChatEvent]:
     """Yield the events between the first and the last one of a chat that is over."""
-    for number, members in enumerate(_deltas(chat.output, pieces or _whole(chat.output)), 1):
+    output = [with_reasoning(message, kept) for message in chat.output]
+    for number, members in enumerate(_deltas(output, pieces or _whole(output)), 1):
         yield event(chat, number, **members)
 
 
-def rest(chat: Chat, pieces: Sequence[StreamPiece], place: int, last: ChatEvent) -> Iterator[list[ChatEvent]]:
+def rest(
+    outcome: Outcome, pieces: Sequence[StreamPiece], place: int, last: ChatEvent
+) -> Iterator[list[ChatEvent]]:
     """Return the events of a chat that is over, from `place` (1 or more) on; `last` is the last one."""
     # the output is empty when it was not stored
-    events = islice(replayed_events(chat, pieces), place - 1, last.sequence - 1) if chat.output else ()
+    events = (
+        islice(replayed_events(outcome.chat, pieces, outcome.kept), place - 1, last.sequence - 1)
+        if outcome.chat.output
+        else ()
+    )
     return batched(chain(events, [last]))
 
 
@@ -220,6 +244,8 @@ def _emitted_answer(unfinished: Unfinished) -> Answer:
     for one in unfinished.events:
         if one.HasField("delta"):
             answer.add_text(one.delta)
+        elif one.HasField("reasoning"):
+            answer.add_reasoning(one.reasoning)
         elif one.HasField("tool_call"):
             answer.add_tool_call(one.tool_call)
         elif one.HasField("round"):
@@ -260,7 +286,10 @@ def _by_round(output: Sequence[Message]) -> tuple[list[list[Message]], list[Mess
 def _pieces(message: Message, choice: int, *, with_calls: bool) -> Iterator[StreamPiece]:
     calls, logprobs = tool_calls_of(message), len(message.logprobs.values)
     for one in in_order(message):
-        if not isinstance(one, int):
+        if isinstance(one, Thought):
+            for number, part in enumerate(one.parts, one.first):
+                yield StreamPiece(choice=choice, reasoning=number, length=len(part.text))
+        elif not isinstance(one, int):
             for text in filter(None, one):
                 yield StreamPiece(choice=choice, length=len(text), logprobs=logprobs)
                 logprobs = 0  # all of them come with the first text
@@ -271,7 +300,7 @@ def _pieces(message: Message, choice: int, *, with_calls: bool) -> Iterator[Stre
 def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterator[dict[str, Any]]:
     """Yield the members of the events into which the pieces cut the answer."""
     begun = 0  # index of the first choice's current message
-    places: dict[tuple[int, int | None], int] = {}
+    places: dict[tuple[int, int | None, int | None], int] = {}
     texts = [text_of(message) for message in output]  # once: every access to a member of a message copies it
     refused = [len(answer_of(message)[0]) if message.refusal else maxsize for message in output]
     calls = [tool_calls_of(message) for message in output]
@@ -283,10 +312,26 @@ def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterato
             places.clear()
             continue
         place = piece.choice or begun
-        key = piece.choice, piece.tool_call if piece.HasField("tool_call") else None
+        key = (
+            piece.choice,
+            piece.tool_call if piece.HasField("tool_call") else None,
+            piece.reasoning if piece.HasField("reasoning") else None,
+        )
         at = places.get(key, 0)
         end = places[key] = at + piece.length
-        if key[1] is None:
+        if key[2] is not None:
+            part = output[place].reasoning.parts[key[2]]
+            yield {
+                "reasoning": ReasoningDelta(
+                    choice=piece.choice,
+                    text=part.text[at:end],
+                    part=key[2],
+                    summary=part.summary,
+                    output_index=place,
+                    exposed=part.exposed or None,
+                )
+            }
+        elif key[1] is None:
             yield {
                 "delta": ContentDelta(
                     choice=piece.choice,

@@ -8,7 +8,15 @@ from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.struct_pb2 import Value
 
-from generated.parley.v1.chat_pb2 import Chat, ChatError, ChatEvent, ContentDelta, ToolCallDelta, ToolRound
+from generated.parley.v1.chat_pb2 import (
+    Chat,
+    ChatError,
+    ChatEvent,
+    ContentDelta,
+    ReasoningDelta,
+    ToolCallDelta,
+    ToolRound,
+)
 from generated.parley.v1.chat_record_pb2 import ChatRecord, ConversationState, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
@@ -16,6 +24,7 @@ from server.agents.ignored_settings import of_unused
 from server.backends.backend import Finish, ModelEvent, ModelRequest, Ran, StateEvent, Unused, Usage
 from server.content.budget import MOST_OUTPUT_BYTES, omit
 from server.content.fitting import fit_round, latest, present
+from server.content.reasoning import kept_of
 from server.content.record_secrets import hide_secrets
 from server.core.errors import BROKEN_OFF, ServiceError
 from server.core.ids import new_id
@@ -28,7 +37,11 @@ GONE = ChatError(code="client_disconnected", message="The caller went away befor
 ENDED = BROKEN_OFF | {"max_output_tokens", "content_filter", MOST_ROUNDS_REACHED, MOST_OUTPUT_REACHED}
 """The errors of an exchange that ended early without having failed."""
 
-_IN_RESPONSES = {"verbosity": "text.verbosity", "reasoning_effort": "reasoning.effort"}
+_IN_RESPONSES = {
+    "verbosity": "text.verbosity",
+    "reasoning_effort": "reasoning.effort",
+    "reasoning_summary": "reasoning.summary",
+}
 """Names of chat completions' members in the Responses interface, where they differ."""
 _LEFT_OUT = "The result is left out: with it the exchange would have more output than it may."
 
@@ -45,6 +58,8 @@ class Outcome:
     service_tier: str | None = None
     message_id: str = field(default_factory=new_id)
     """Id of the assistant's message, known before it has any text."""
+    kept: dict[str, Message] = field(default_factory=dict)
+    """Reasoning and provider state of the messages in `chat`, which it does not have (`content/reasoning.py`)."""
     error: ServiceError | None = None
     """Set when the exchange failed after its first token."""
 
@@ -203,6 +218,13 @@ class Run:
             event.output_index = self.answer.place_of(event.choice)
             self.answer.add_text(event)
             return {"delta": event}
+        if isinstance(event, ReasoningDelta):
+            event.text = self._cut(event.text)
+            event.output_index = self.answer.place_of(event.choice)
+            if self.context.member.settings.exposes_reasoning:
+                event.exposed = True
+            self.answer.add_reasoning(event)
+            return {"reasoning": event}
         if isinstance(event, ToolCallDelta):
             event.arguments = self._cut(event.arguments)
             event.output_index = self.answer.place_of(event.choice)
@@ -213,6 +235,7 @@ class Run:
             if self.is_full:
                 _leave_out_results(event.messages)
             self.answer.add_round(event.messages, event.next_message_id)
+            self.outcome.kept |= kept_of(event.messages)
             return round_event(event.messages, event.next_message_id)
         if isinstance(event, StateEvent):
             self._room -= event.state.ByteSize()

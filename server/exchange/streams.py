@@ -10,7 +10,6 @@ from weakref import WeakValueDictionary
 
 from generated.parley.v1.chat_pb2 import ChatError, ChatEvent
 from generated.parley.v1.session_pb2 import Session
-from server.content.fitting import presented
 from server.exchange.engine import CANCELLED, Engine
 from server.exchange.event_buffer import EventBuffer, Readers, Share, Unread
 from server.exchange.journal import Journal
@@ -114,9 +113,9 @@ class Streams:
         """Return the exchange of a chat: as it runs, here or in another server, or from the record."""
         if live := self._live.get((stored.chat.org_id, stored.id)):
             return live
-        chat = presented(await self._chats.whole(stored))
+        chat = await self._chats.whole(stored)
         if stored.is_over:
-            return Replay(chat, stored.record)
+            return Replay.of(chat, stored.record)
         return Watching(self._chats, self._peers, scope, stored, chat, self._recovery.one)
 
     def read(self, caller: Caller, exchange: ReadableExchange) -> AsyncGenerator[list[ChatEvent]]:

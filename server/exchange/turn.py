@@ -35,6 +35,7 @@ class Options:
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     reasoning_effort: str | None = None
+    reasoning_summary: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
     """As in `ModelRequest`."""
     max_tool_calls: int | None = None

@@ -61,7 +61,7 @@ class ChatService(ChatServiceServicer):
         """Run one exchange and stream its events."""
         request.stream = True
         async with self._streams.start(await self._turn(request)) as stream:
-            await answer(context, stream)
+            await answer(context, stream, _visible)
 
     async def WatchChat(self, request: WatchChatRequest, context: Context[ChatEvent]) -> None:
         """Stream the events of an exchange, running or over, from any point on, each event exactly once, even
@@ -131,4 +131,16 @@ def _where(request: CreateChatRequest) -> Where | None:
 
 def _behind(request: WatchChatRequest, events: Iterable[ChatEvent]) -> Iterator[ChatEvent]:
     """Return the events after `request.after`."""
-    return (event for event in events if not request.HasField("after") or event.sequence > request.after)
+    return (
+        event for event in _visible(events) if not request.HasField("after") or event.sequence > request.after
+    )
+
+
+def _visible(events: Iterable[ChatEvent]) -> Iterator[ChatEvent]:
+    """Return the events without the reasoning that the caller may not read."""
+    publishable = current_caller().is_publishable
+    return (
+        event
+        for event in events
+        if not (publishable and event.HasField("reasoning") and not event.reasoning.exposed)
+    )

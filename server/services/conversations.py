@@ -1,5 +1,7 @@
 """Conversations of the Responses interface: sessions whose items are read and written one by one."""
 
+from functools import partial
+
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
 from generated.parley.v1.conversation_pb2 import Conversation
@@ -22,6 +24,8 @@ from server.agents.agents import NOBODY, Agent
 from server.content.inputs import parse_messages
 from server.content.items import item_not_found, items_of, items_page, list_of, message_id_of, page_of
 from server.content.json_values import struct_from, to_python
+from server.content.reasoning import readable_by
+from server.content.sealing import Sealer
 from server.core.clock import Clock
 from server.core.ids import hex_of, parse_id
 from server.core.offload import by_size
@@ -29,6 +33,7 @@ from server.exchange.capacity import Capacity
 from server.exchange.instructing import check_input
 from server.exchange.references import resolved
 from server.exchange.resolve import TurnResolver, stamped
+from server.exchange.sealed_reasoning import opened
 from server.exchange.streams import Streams
 from server.rpc.call import current_caller
 from server.services.nouns import calls
@@ -50,6 +55,7 @@ class ConversationService(ConversationServiceServicer):
         chats: Chats,
         clock: Clock,
         capacity: Capacity,
+        sealer: Sealer,
     ) -> None:
         self._streams = streams
         self._resolver = resolver
@@ -57,6 +63,7 @@ class ConversationService(ConversationServiceServicer):
         self._chats = chats
         self._clock = clock
         self._capacity = capacity
+        self._sealer = sealer
 
     async def CreateConversation(self, request: CreateConversationRequest, context: object) -> Conversation:
         """Create a conversation, with items if any are given."""
@@ -125,13 +132,13 @@ class ConversationService(ConversationServiceServicer):
         messages, has_more = await self._sessions.page(
             stored, page.after_message, page.ascending, page.messages
         )
-        return items_page(messages, page, has_more=has_more)
+        return items_page(map(_seen, messages), page, has_more=has_more)
 
     @_known_as_conversation
     async def GetItem(self, request: GetItemRequest, context: object) -> Struct:
         """Get one item of a conversation, in the form that the list has."""
         found = await self._message(request)
-        return next(struct_from(item) for item in items_of([found]) if item["id"] == request.item_id)
+        return next(struct_from(item) for item in items_of([_seen(found)]) if item["id"] == request.item_id)
 
     @_known_as_conversation
     async def DeleteItem(self, request: DeleteItemRequest, context: object) -> Conversation:
@@ -145,7 +152,7 @@ class ConversationService(ConversationServiceServicer):
         """Return the message that the requested item is, or belongs to. Raises NotFound."""
         stored = await self._sessions.find(current_caller().scope, parse_id(request.conversation_id))
         found = await self._sessions.message(stored, message_id_of(request.item_id))
-        if found is None or all(item["id"] != request.item_id for item in items_of([found])):
+        if found is None or all(item["id"] != request.item_id for item in items_of([_seen(found)])):
             raise item_not_found()
         return found
 
@@ -153,10 +160,16 @@ class ConversationService(ConversationServiceServicer):
         self, request: CreateConversationRequest | CreateItemsRequest, *, may_be_empty: bool = False
     ) -> list[Message]:
         items = Value(list_value=ListValue(values=[Value(struct_value=item) for item in request.items]))
-        given = await resolved(self._chats, current_caller().scope, items, "items")
-        return await by_size(
-            given.ByteSize(), lambda: parse_messages(to_python(given), "items", may_be_empty=may_be_empty)
-        )
+        scope = current_caller().scope
+        held = await opened(self._chats, self._sealer, scope, items, "items")
+        given = await resolved(self._chats, scope, items, "items")
+        parse = partial(parse_messages, may_be_empty=may_be_empty, opened=held)
+        return await by_size(given.ByteSize(), lambda: parse(to_python(given), "items"))
+
+
+def _seen(message: Message) -> Message:
+    """Return a message with the reasoning that the caller may read."""
+    return readable_by(message, publishable=current_caller().is_publishable)
 
 
 def _conversation(session: Session) -> Conversation:

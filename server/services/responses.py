@@ -26,7 +26,7 @@ from generated.parley.v1.response_service_pb2 import (
     ListInputItemsRequest,
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
-from server.agents.ignored_settings import of_hosted_tools, of_unused
+from server.agents.ignored_settings import of_hosted_tools, of_reasoning, of_unused
 from server.agents.names import model_not_found
 from server.agents.who import Model, Who
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
@@ -34,6 +34,8 @@ from server.content.extras import extras_of
 from server.content.inputs import body_id, parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.content.items import items_page, page_of
 from server.content.json_values import to_python
+from server.content.reasoning import readable_by
+from server.content.sealing import Sealer
 from server.core.errors import InvalidArgument, ServiceError, Violation
 from server.core.ids import hex_of, parse_id
 from server.core.offload import by_size
@@ -46,6 +48,7 @@ from server.exchange.remembered import Memory, Remembered
 from server.exchange.replay import DELETED
 from server.exchange.resolve import TurnResolver
 from server.exchange.run import ReadableExchange
+from server.exchange.sealed_reasoning import made_by, opened
 from server.exchange.streams import Streams
 from server.exchange.turn import Options, Turn
 from server.rpc.announcing import write_last
@@ -62,12 +65,14 @@ from server.storage.chats import Chats
 from server.storage.idempotency import persist_nothing
 from server.wire import responses as wire
 from server.wire import sse
+from server.wire.response_items import View
 from server.wire.response_object import compacted_of, complete, response_of
 from server.wire.response_stream import ResponseEvents
 
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
 _NOT_OFFERED = ("allowed_callers", "async", "defer_loading", "output_schema")
 """Members of function tools that chat completions lack, with which providers are called."""
+_ENCRYPTED = "reasoning.encrypted_content"
 _GOES_ON = ("session_id", "previous_chat_id", "previous_response_id", "conversation")
 
 _LOGPROBS = "message.output_text.logprobs"
@@ -84,6 +89,7 @@ class ResponseService(ResponseServiceServicer):
         streams: Streams,
         resolver: TurnResolver,
         chats: Chats,
+        sealer: Sealer,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         self._memory = Memory()
@@ -91,6 +97,7 @@ class ResponseService(ResponseServiceServicer):
         self._streams = streams
         self._resolver = resolver
         self._chats = chats
+        self._sealer = sealer
         self._silent_seconds = silent_seconds
 
     async def CreateResponse(self, request: CreateResponseRequest, context: object) -> Response:
@@ -98,26 +105,26 @@ class ResponseService(ResponseServiceServicer):
         turn = await self._turn(request)
         if request.background:
             async with self._streams.start(turn, background=True) as stream:
-                return _response_of(stream)
+                return self._response_of(stream)
         outcome = await self._engine.run(turn)
         if outcome.error is not None:
             raise outcome.error
         response = response_of(
             request, outcome.chat, outcome.model, temperature=turn.agent.settings.temperature
         )
-        return complete(response, outcome.chat, outcome)
+        return complete(response, outcome.chat, outcome, self._view(request))
 
     @_known_as_response
     async def GetResponse(self, request: GetResponseRequest, context: object) -> Response:
         """Get one exchange in the Responses form, from any door."""
-        return _response_of(await self._exchange(request.response_id))
+        return self._response_of(await self._exchange(request.response_id))
 
     @_known_as_response
     async def WatchResponse(self, request: GetResponseRequest, context: Context[ResponseStreamEvent]) -> None:
         """Stream the events of an exchange, running or over, from any point on, each exactly once, even after
         a restart of the server."""
         async with self._reading(request.response_id) as exchange:
-            events = ResponseEvents(exchange.request, None)
+            events = ResponseEvents(exchange.request, None, self._view(exchange.request))
             await write_messages(
                 context.write,
                 self._streams.read(current_caller(), exchange),
@@ -130,12 +137,12 @@ class ResponseService(ResponseServiceServicer):
         """GetResponse for HTTP, and WatchResponse when `stream` is true."""
         if not request.stream:
             await write_last(
-                context, wire.response_body(_response_of(await self._exchange(request.response_id)))
+                context, wire.response_body(self._response_of(await self._exchange(request.response_id)))
             )
             return
         async with Frames(context, self._silent_seconds) as written:
             async with self._reading(request.response_id) as exchange:
-                events = ResponseEvents(exchange.request, None)
+                events = ResponseEvents(exchange.request, None, self._view(exchange.request))
                 await write_frames(
                     written,
                     self._streams.read(current_caller(), exchange),
@@ -161,7 +168,7 @@ class ResponseService(ResponseServiceServicer):
         """Cancel a running exchange; its output so far is stored, with the status cancelled."""
         scope = current_caller().scope
         await self._streams.cancel(scope, (await self._chats.find(scope, parse_id(request.response_id))).id)
-        return _response_of(await self._exchange(request.response_id))
+        return self._response_of(await self._exchange(request.response_id))
 
     async def PostCancelResponse(self, request: CancelResponseRequest, context: object) -> HttpBody:
         """CancelResponse for HTTP."""
@@ -189,17 +196,34 @@ class ResponseService(ResponseServiceServicer):
     @_known_as_response
     async def ListInputItems(self, request: ListInputItemsRequest, context: object) -> ItemList:
         """List the input of an exchange as input items."""
-        stored = await self._chats.find(current_caller().scope, parse_id(request.response_id))
+        caller = current_caller()
+        stored = await self._chats.find(caller.scope, parse_id(request.response_id))
         page = page_of(request)
         messages, has_more = await self._chats.input_page(
             stored, page.after_message, page.ascending, page.messages
         )
-        return items_page(messages, page, has_more=has_more)
+        seen = [readable_by(message, publishable=caller.is_publishable) for message in messages]
+        return items_page(seen, page, has_more=has_more)
 
     async def _exchange(self, response_id: str) -> ReadableExchange:
         """Return the exchange of this id, running or stored. Raises NotFound."""
         scope = current_caller().scope
         return await self._streams.exchange(scope, await self._chats.find(scope, parse_id(response_id)))
+
+    def _response_of(self, exchange: ReadableExchange) -> Response:
+        """Return the Response of an exchange in its current state."""
+        outcome = exchange.outcome
+        response = response_of(exchange.request, outcome.chat, outcome.model)
+        if outcome.chat.status == "in_progress":
+            return response
+        return complete(response, outcome.chat, outcome, self._view(exchange.request))
+
+    def _view(self, request: CreateResponseRequest) -> View:
+        """Return what the caller sees of the reasoning in the answer to a request."""
+        caller = current_caller()
+        sealed = _ENCRYPTED in request.include
+        seal = partial(self._sealer.seal, caller.org_id) if sealed else None
+        return View(publishable=caller.is_publishable, seal=seal)
 
     def _reading(self, response_id: str) -> AbstractAsyncContextManager[ReadableExchange]:
         """Return the exchange of this id for reading its events, as a context manager. Raises NotFound."""
@@ -247,7 +271,7 @@ class ResponseService(ResponseServiceServicer):
         turn = await self._turn(request)
         return _Streaming(
             self._streams.start(turn, background=request.background),
-            ResponseEvents(request, turn.agent.settings.temperature),
+            ResponseEvents(request, turn.agent.settings.temperature, self._view(request)),
         )
 
     async def _turn(self, request: CreateResponseRequest, remembered: Remembered | None = None) -> Turn:
@@ -258,8 +282,10 @@ class ResponseService(ResponseServiceServicer):
         goes_on = any(_is_given(request, name) for name in _GOES_ON)
         if request.input.WhichOneof("kind") in (None, "null_value"):
             _leave_out_input(request, goes_on=goes_on)
+        held = await opened(self._chats, self._sealer, caller.scope, request.input)
         given = await resolved(self._chats, caller.scope, request.input)
-        input_messages = await by_size(given.ByteSize(), partial(parse_input, may_be_empty=goes_on), given)
+        parse = partial(parse_input, may_be_empty=goes_on, opened=held)
+        input_messages = await by_size(given.ByteSize(), parse, given)
         turn = await self._resolver.resolve(
             Asked(
                 caller=caller,
@@ -278,7 +304,12 @@ class ResponseService(ResponseServiceServicer):
         _check_echoed(request)
         turn = replace(
             turn,
-            warnings=[*turn.warnings, *of_hosted_tools(request.tools), *map(of_unused, _unused(request))],
+            warnings=[
+                *turn.warnings,
+                *of_hosted_tools(request.tools),
+                *map(of_unused, _unused(request)),
+                *of_reasoning(index for index, one in held.items() if not made_by(turn, one.state)),
+            ],
         )
         if (
             request.HasField("store")
@@ -339,13 +370,6 @@ def _where(request: CreateResponseRequest) -> Where | None:
         if request.HasField(name):
             return After(body_id(getattr(request, name), field), field)
     return None
-
-
-def _response_of(exchange: ReadableExchange) -> Response:
-    """Return the Response of an exchange in its current state."""
-    outcome = exchange.outcome
-    response = response_of(exchange.request, outcome.chat, outcome.model)
-    return response if outcome.chat.status == "in_progress" else complete(response, outcome.chat, outcome)
 
 
 def _behind(
@@ -441,6 +465,7 @@ def _options(request: CreateResponseRequest) -> Options:
         else None,
         response_format=_response_format(request),
         reasoning_effort=_text(to_python(request.reasoning).get("effort")),
+        reasoning_summary=_summary(request),
         more=_extras(request),
         max_tool_calls=_given(request, "max_tool_calls"),
         truncates=request.truncation == "auto",
@@ -459,25 +484,26 @@ def _extras(request: CreateResponseRequest) -> dict[str, Any]:
 
 
 def _unused(request: CreateResponseRequest) -> list[str]:
-    """Return the sent members that have no effect: those of functions, summaries of reasoning, log
-    probabilities."""
-    reasoning = to_python(request.reasoning)
-    summaries = [
-        f"reasoning.{name}" for name in ("summary", "generate_summary") if reasoning.get(name) is not None
-    ]
+    """Return the sent members that have no effect: those of functions, log probabilities."""
     tools = [
         name
         for index, tool in enumerate(request.tools)
         for name in _unused_of(to_python(tool), f"tools[{index}]")
     ]
     counted = ["top_logprobs"] if request.top_logprobs and _LOGPROBS not in request.include else []
-    return [*tools, *summaries, *counted]
+    return [*tools, *counted]
 
 
 def _unused_of(tool: dict[str, Any], field: str) -> list[str]:
     if tool.get("type", "function") != "function":  # such a tool is not offered to the model
         return []
     return [f"{field}.{name}" for name in _NOT_OFFERED if tool.get(name)]
+
+
+def _summary(request: CreateResponseRequest) -> str | None:
+    """Return the summary that is wanted of the reasoning; `generate_summary` is its older name."""
+    reasoning = to_python(request.reasoning)
+    return _text(reasoning.get("summary")) or _text(reasoning.get("generate_summary"))
 
 
 def _is_given(request: CreateResponseRequest, name: str) -> bool:

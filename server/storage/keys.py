@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from server.content.sealing import Sealer
 from server.core.clock import Clock
 from server.core.errors import NotFound
 from server.core.ids import new_id
@@ -74,6 +75,8 @@ class Keys:
     def __init__(self, database: Database, secret: bytes, clock: Clock, peers: Peers) -> None:
         self._database = database
         self._secret = secret
+        self.sealer = Sealer(secret)
+        """Seals what callers keep for the org of their key."""
         self._clock = clock
         self._peers = peers
         self._known: dict[bytes, tuple[_Found, float]] = {}

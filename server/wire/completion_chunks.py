@@ -26,6 +26,7 @@ from generated.parley.v1.chat_pb2 import Chat, ChatEvent, ToolCallDelta
 from generated.parley.v1.message_pb2 import Message
 from server.content.json_values import struct_from, to_python
 from server.content.messages import answer_of, text_of, tool_calls_of
+from server.content.reasoning import Kept, with_reasoning
 from server.core.errors import BROKEN_OFF
 from server.core.ids import hex_of
 from server.exchange.run import Outcome, ReadableExchange, choices_of
@@ -50,7 +51,10 @@ def completion_of(outcome: Outcome, metadata: Struct | None = None) -> ChatCompl
         warnings=_warnings(chat),
         choices=[
             ChatCompletionChoice(
-                index=index, message=_message(messages), finish_reason=reason, logprobs=_logprobs(messages)
+                index=index,
+                message=_message(messages, outcome.kept),
+                finish_reason=reason,
+                logprobs=_logprobs(messages),
             )
             for index, (messages, reason) in enumerate(
                 zip(choices_of(chat.output, len(outcome.finish_reasons)), outcome.finish_reasons, strict=True)
@@ -97,6 +101,11 @@ class CompletionChunks:
                     if event.delta.refusal
                     else ChatCompletionChunkDelta(content=text),
                     logprobs=_of_tokens(event.delta.logprobs, refused=event.delta.refusal),
+                )
+            elif kind == "reasoning" and event.reasoning.exposed and event.reasoning.text:
+                yield from self._begin(event.reasoning.choice, content=None)
+                yield self._chunk(
+                    event.reasoning.choice, ChatCompletionChunkDelta(reasoning_content=event.reasoning.text)
                 )
             elif kind == "round":
                 self._apart = self._has_text
@@ -187,7 +196,7 @@ def _usage(outcome: Outcome) -> CompletionUsage:
     )
 
 
-def _message(messages: Sequence[Message]) -> ChatCompletionMessage:
+def _message(messages: Sequence[Message], kept: Kept) -> ChatCompletionMessage:
     """Return one message with the text of all rounds of tools. Calls that the server ran itself are left out,
     because the caller must not answer them."""
     last = messages[-1]
@@ -207,6 +216,12 @@ def _message(messages: Sequence[Message]) -> ChatCompletionMessage:
         content=text if text or not (calls or refusal) else None,
         refusal=refusal,
         tool_calls=calls,
+        reasoning_content="".join(
+            part.text
+            for message in messages
+            for part in with_reasoning(message, kept, publishable=True).reasoning.parts
+        )
+        or None,
     )
 
 

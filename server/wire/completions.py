@@ -94,6 +94,8 @@ def _choice(choice: ChatCompletionChoice) -> dict[str, Any]:
     }
     if answered.tool_calls:
         message["tool_calls"] = [to_json(call) for call in answered.tool_calls]
+    if answered.HasField("reasoning_content"):
+        message["reasoning_content"] = answered.reasoning_content
     return {
         "index": choice.index,
         "message": message,
@@ -113,7 +115,7 @@ def _chunk(chunk: ChatCompletionChunk, with_usage: bool) -> dict[str, Any]:
 def _chunk_choice(choice: ChatCompletionChunkChoice) -> dict[str, Any]:
     delta = {
         name: getattr(choice.delta, name)
-        for name in ("role", "content", "refusal")
+        for name in ("role", "content", "refusal", "reasoning_content")
         if choice.delta.HasField(name)
     }
     if "role" in delta:

@@ -1,19 +1,77 @@
 """The output items of the Responses interface: those of a complete message, and the parts from which a stream
 builds them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from google.protobuf.struct_pb2 import ListValue
 
-from generated.parley.v1.message_pb2 import Message
+from generated.parley.v1.message_pb2 import Message, ProviderState
 from generated.parley.v1.response_pb2 import ResponseContentPart, ResponseItem
-from server.content.messages import Stretch, in_order, stretch_id, text_of, tool_calls_of
+from server.content.messages import (
+    Stretch,
+    Thought,
+    in_order,
+    stretch_id,
+    text_of,
+    thought_id,
+    tool_calls_of,
+)
+from server.content.reasoning import Kept, with_reasoning
 from server.content.well_formed import is_object
 from server.core.ids import hex_of
 
-MEMBERS = {"output_text": "text", "refusal": "refusal"}
+MEMBERS = {"output_text": "text", "refusal": "refusal", "reasoning_text": "text", "summary_text": "text"}
 """The member that has the text of a part, by the part's type."""
+
+
+_NOT_RUN: Mapping[str, str] = {}
+
+
+class View(NamedTuple):
+    """What a caller sees of reasoning."""
+
+    publishable: bool = True
+    seal: Callable[[ProviderState, bool], str] | None = None
+    """Makes the `encrypted_content` of what a provider wants back, which may come behind the items of its
+    message; None when the request does not include it."""
+
+    def of(self, message: Message, kept: Kept) -> Message:
+        """Return a message with the reasoning that the caller may read."""
+        return with_reasoning(message, kept, publishable=self.publishable)
+
+    def encrypted(
+        self,
+        items: Sequence[ResponseItem],
+        message_id: str,
+        kept: Kept,
+        run: Mapping[str, str] = _NOT_RUN,
+    ) -> list[ResponseItem]:
+        """Encrypt what the provider wants back with a message into the first item of its reasoning. Return the
+        items that this adds: one at the end, for a message without reasoning items.
+
+        `run` has the item ids of calls that the server ran, by their own ids: clients send those back.
+        """
+        if self.seal is None:
+            return []
+        state = ProviderState()
+        if message_id in kept:
+            state.CopyFrom(kept[message_id].provider_state)
+        for extra in state.extra_content:
+            extra.call_id = run.get(extra.call_id, extra.call_id)
+        for item in items:
+            if item.type == "reasoning":
+                item.encrypted_content = self.seal(state, False)
+                return []
+        if not state.provider:
+            return []
+        added = reasoning_item(message_id, 0, "completed")
+        added.encrypted_content = self.seal(state, True)
+        return [added]
+
+
+DEFAULT_VIEW = View()
+"""Of whoever may read no more than a publishable key."""
 
 
 def items_of(message: Message, status: str) -> list[ResponseItem]:
@@ -21,12 +79,15 @@ def items_of(message: Message, status: str) -> list[ResponseItem]:
 
     `status` applies to the last one, and to earlier ones that were incomplete when it began.
     """
-    items, calls, stretches = [], tool_calls_of(message), 0
+    items, calls, stretches, thoughts = [], tool_calls_of(message), 0, 0
     for one in in_order(message):
         if isinstance(one, Stretch):
             logprobs = None if stretches else message.logprobs  # all of them come with the first text
             items.append(message_item(message.id, stretches, status, _parts_of(one, logprobs)))
             stretches += 1
+        elif isinstance(one, Thought):
+            items.append(_thought_item(message.id, thoughts, status, one))
+            thoughts += 1
         else:
             call = calls[one]
             items.append(call_item(message.id, one, status, call["id"], call["name"], call["arguments"]))
@@ -37,18 +98,34 @@ def items_of(message: Message, status: str) -> list[ResponseItem]:
     return items
 
 
-def round_items(message: Message, results: Sequence[Message]) -> list[ResponseItem]:
-    """Return the items of a round: its text, then the calls that the server ran.
-
-    The calls are mcp_call items, which no caller tries to answer; a client that loops over function_call
-    items would.
-    """
-    own = Message(id=message.id, role=message.role, content=message.content, message=message.message)
+def own_items(message: Message) -> list[ResponseItem]:
+    """Return the items of a round before its calls: its reasoning and its text."""
+    own = Message(
+        id=message.id,
+        role=message.role,
+        content=message.content,
+        message=message.message,
+        reasoning=message.reasoning if message.HasField("reasoning") else None,
+    )
     own.logprobs.CopyFrom(message.logprobs)
-    items = items_of(own, "completed") if text_of(own) else []
-    return items + [
-        _run_item(call, result) for call, result in zip(tool_calls_of(message), results, strict=False)
-    ]
+    return items_of(own, "completed") if text_of(own) or own.HasField("reasoning") else []
+
+
+def run_items(message: Message, results: Sequence[Message]) -> list[ResponseItem]:
+    """Return the items of the calls of a round that the server ran.
+
+    They are mcp_call items, which no caller tries to answer; a client that loops over function_call items
+    would.
+    """
+    return [_run_item(call, result) for call, result in zip(tool_calls_of(message), results, strict=False)]
+
+
+def run_ids(message: Message, results: Sequence[Message]) -> dict[str, str]:
+    """Return the ids of these items, by the ids of the calls."""
+    return {
+        call["id"]: f"mcp_{hex_of(result.id)}"
+        for call, result in zip(tool_calls_of(message), results, strict=False)
+    }
 
 
 def is_whole(arguments: str) -> bool:
@@ -73,6 +150,20 @@ def message_item(
     return ResponseItem(
         id=stretch_id(message_id, number), type="message", status=status, role="assistant", content=content
     )
+
+
+def reasoning_item(message_id: str, number: int, status: str) -> ResponseItem:
+    """Return an item of reasoning in a message, still without any."""
+    return ResponseItem(id=thought_id(message_id, number), type="reasoning", status=status)
+
+
+def _thought_item(message_id: str, number: int, status: str, thought: Thought) -> ResponseItem:
+    item = reasoning_item(message_id, number, status)
+    for part in thought.parts:
+        if part.text:
+            kind = "summary_text" if part.summary else "reasoning_text"
+            (item.summary if part.summary else item.content).append(part_of(kind, part.text))
+    return item
 
 
 def call_item(

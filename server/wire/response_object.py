@@ -3,7 +3,7 @@
 Translates Chats to typed messages; `wire/responses.py` serializes them. Runs nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -16,15 +16,17 @@ from generated.parley.v1.response_pb2 import (
     Response,
     ResponseError,
     ResponseIncompleteDetails,
+    ResponseItem,
     ResponseUsage,
 )
 from generated.parley.v1.response_service_pb2 import CompactedResponse, CreateResponseRequest
 from server.content.compaction import compaction_item
 from server.content.json_values import from_python, struct_from
+from server.content.reasoning import Kept
 from server.content.record_secrets import hide_secrets
 from server.core.ids import hex_of
 from server.exchange.run import ENDED, Outcome
-from server.wire.response_items import items_of, round_items
+from server.wire.response_items import DEFAULT_VIEW, View, items_of, own_items, run_ids, run_items
 
 _ECHOED = (
     "max_output_tokens",
@@ -83,8 +85,10 @@ def response_of(
     return response
 
 
-def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Response:
-    """Complete the Response of an exchange that is over."""
+def complete(
+    response: Response, chat: Chat, outcome: Outcome | None, view: View | None = DEFAULT_VIEW
+) -> Response:
+    """Complete the Response of an exchange that is over; without its output when `view` is None."""
     response.status = "failed" if chat.error.code and chat.error.code not in ENDED else chat.status
     if chat.HasField("transport"):
         response.transport.CopyFrom(chat.transport)
@@ -99,12 +103,23 @@ def complete(response: Response, chat: Chat, outcome: Outcome | None) -> Respons
     if outcome is not None:
         response.model, response.service_tier = outcome.model, outcome.service_tier or "default"
         response.usage.CopyFrom(_usage(outcome))
-    status = "completed" if response.status == "completed" else "incomplete"
+    if view is not None:
+        status = "completed" if response.status == "completed" else "incomplete"
+        response.output.extend(_output(chat, outcome.kept if outcome else {}, status, view))
+    return response
+
+
+def _output(chat: Chat, kept: Kept, status: str, view: View) -> Iterator[ResponseItem]:
     for message, results in _rounds_of(chat.output):
-        response.output.extend(round_items(message, results) if results else items_of(message, status))
+        seen = view.of(message, kept)
+        items = own_items(seen) if results else items_of(seen, status)
+        yield from [
+            *items,
+            *view.encrypted(items, message.id, kept, run_ids(message, results)),
+            *run_items(message, results),
+        ]
         if not results:  # the last message of the first choice
             break
-    return response
 
 
 def _rounds_of(output: Iterable[Message]) -> list[tuple[Message, list[Message]]]:

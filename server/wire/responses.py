@@ -79,8 +79,10 @@ def _item(item: ResponseItem) -> dict[str, Any]:
     json = to_json(item)
     if item.type == "message":
         json["content"] = [_part(part) for part in item.content]
-    else:
+    elif not item.content:
         del json["content"]
+    if item.type != "reasoning":
+        del json["summary"]
     return json
 
 

@@ -114,7 +114,7 @@ class Cost(_message.Message):
     def __init__(self, type: _Optional[str] = ..., model: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., prompt_tokens: _Optional[float] = ..., completion_tokens: _Optional[float] = ..., cost: _Optional[float] = ..., estimated: _Optional[bool] = ...) -> None: ...
 
 class ChatEvent(_message.Message):
-    __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "round", "model", "system_fingerprint", "message_id", "sequence", "service_tier")
+    __slots__ = ("chat_id", "session_id", "started", "delta", "tool_call", "completed", "failed", "round", "reasoning", "model", "system_fingerprint", "message_id", "sequence", "service_tier")
     CHAT_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +123,7 @@ class ChatEvent(_message.Message):
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -136,12 +137,13 @@ class ChatEvent(_message.Message):
     completed: Chat
     failed: Chat
     round: ToolRound
+    reasoning: ReasoningDelta
     model: str
     system_fingerprint: str
     message_id: str
     sequence: int
     service_tier: str
-    def __init__(self, chat_id: _Optional[str] = ..., session_id: _Optional[str] = ..., started: _Optional[_Union[Chat, _Mapping]] = ..., delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., completed: _Optional[_Union[Chat, _Mapping]] = ..., failed: _Optional[_Union[Chat, _Mapping]] = ..., round: _Optional[_Union[ToolRound, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., sequence: _Optional[int] = ..., service_tier: _Optional[str] = ...) -> None: ...
+    def __init__(self, chat_id: _Optional[str] = ..., session_id: _Optional[str] = ..., started: _Optional[_Union[Chat, _Mapping]] = ..., delta: _Optional[_Union[ContentDelta, _Mapping]] = ..., tool_call: _Optional[_Union[ToolCallDelta, _Mapping]] = ..., completed: _Optional[_Union[Chat, _Mapping]] = ..., failed: _Optional[_Union[Chat, _Mapping]] = ..., round: _Optional[_Union[ToolRound, _Mapping]] = ..., reasoning: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., sequence: _Optional[int] = ..., service_tier: _Optional[str] = ...) -> None: ...
 
 class ContentDelta(_message.Message):
     __slots__ = ("choice", "text", "output_index", "refusal", "logprobs")
@@ -156,6 +158,22 @@ class ContentDelta(_message.Message):
     refusal: bool
     logprobs: _struct_pb2.ListValue
     def __init__(self, choice: _Optional[int] = ..., text: _Optional[str] = ..., output_index: _Optional[int] = ..., refusal: _Optional[bool] = ..., logprobs: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ...) -> None: ...
+
+class ReasoningDelta(_message.Message):
+    __slots__ = ("choice", "text", "part", "summary", "output_index", "exposed")
+    CHOICE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_FIELD_NUMBER: _ClassVar[int]
+    choice: int
+    text: str
+    part: int
+    summary: bool
+    output_index: int
+    exposed: bool
+    def __init__(self, choice: _Optional[int] = ..., text: _Optional[str] = ..., part: _Optional[int] = ..., summary: _Optional[bool] = ..., output_index: _Optional[int] = ..., exposed: _Optional[bool] = ...) -> None: ...
 
 class ToolRound(_message.Message):
     __slots__ = ("messages",)

@@ -57,18 +57,20 @@ class ConversationState(_message.Message):
     def __init__(self, member: _Optional[str] = ..., context_from: _Optional[str] = ..., variables: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class StreamPiece(_message.Message):
-    __slots__ = ("choice", "tool_call", "length", "logprobs", "next_message_id")
+    __slots__ = ("choice", "tool_call", "length", "logprobs", "reasoning", "next_message_id")
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
     NEXT_MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     choice: int
     tool_call: int
     length: int
     logprobs: int
+    reasoning: int
     next_message_id: str
-    def __init__(self, choice: _Optional[int] = ..., tool_call: _Optional[int] = ..., length: _Optional[int] = ..., logprobs: _Optional[int] = ..., next_message_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, choice: _Optional[int] = ..., tool_call: _Optional[int] = ..., length: _Optional[int] = ..., logprobs: _Optional[int] = ..., reasoning: _Optional[int] = ..., next_message_id: _Optional[str] = ...) -> None: ...
 
 class ChatEventBatch(_message.Message):
     __slots__ = ("events", "state", "provider_states")

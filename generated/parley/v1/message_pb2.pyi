@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Message(_message.Message):
-    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal", "logprobs", "provider_state", "text_before_calls", "run_by_server", "calls_key")
+    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal", "logprobs", "provider_state", "text_before_calls", "run_by_server", "reasoning", "calls_key")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class Message(_message.Message):
     PROVIDER_STATE_FIELD_NUMBER: _ClassVar[int]
     TEXT_BEFORE_CALLS_FIELD_NUMBER: _ClassVar[int]
     RUN_BY_SERVER_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
     CALLS_KEY_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
@@ -41,8 +42,29 @@ class Message(_message.Message):
     provider_state: ProviderState
     text_before_calls: _struct_pb2.ListValue
     run_by_server: RunByServer
+    reasoning: Reasoning
     calls_key: str
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., logprobs: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., text_before_calls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., run_by_server: _Optional[_Union[RunByServer, _Mapping]] = ..., calls_key: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., logprobs: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., text_before_calls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., run_by_server: _Optional[_Union[RunByServer, _Mapping]] = ..., reasoning: _Optional[_Union[Reasoning, _Mapping]] = ..., calls_key: _Optional[str] = ...) -> None: ...
+
+class Reasoning(_message.Message):
+    __slots__ = ("parts",)
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    parts: _containers.RepeatedCompositeFieldContainer[ReasoningPart]
+    def __init__(self, parts: _Optional[_Iterable[_Union[ReasoningPart, _Mapping]]] = ...) -> None: ...
+
+class ReasoningPart(_message.Message):
+    __slots__ = ("text", "summary", "characters_before", "calls_before", "exposed")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    CALLS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    summary: bool
+    characters_before: int
+    calls_before: int
+    exposed: bool
+    def __init__(self, text: _Optional[str] = ..., summary: _Optional[bool] = ..., characters_before: _Optional[int] = ..., calls_before: _Optional[int] = ..., exposed: _Optional[bool] = ...) -> None: ...
 
 class RunByServer(_message.Message):
     __slots__ = ("arguments",)
