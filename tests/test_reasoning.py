@@ -6,6 +6,8 @@ The stand-ins of the providers refuse what the real ones refuse (`test_provider_
 
 import base64
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, get_args
 
 import httpx
@@ -14,6 +16,7 @@ import pytest
 from openai.types.responses import ResponseReasoningItem
 from openai.types.responses.response_stream_event import ResponseStreamEvent
 
+from generated.parley.v1.chat_pb2 import ChatEvent
 from generated.parley.v1.chat_service_pb2 import WatchChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
 from generated.parley.v1.message_pb2 import Message, ProviderState, Reasoning, ReasoningPart, ThinkingBlock
@@ -22,6 +25,9 @@ from generated.parley.v1.response_service_pb2_grpc import ResponseServiceStub
 from server.content.json_values import from_python
 from server.content.messages import Stretch, Thought, in_order
 from server.content.sealing import Sealer
+from server.core.ids import parse_id
+from server.exchange.remote import Watching
+from server.storage.scope import Scope
 from tests.conftest import running
 from tests.sdk import official_client
 from tests.test_provider_state import (
@@ -35,6 +41,7 @@ from tests.test_provider_state import (
     reveals_state,
 )
 from tests.test_provider_state import THOUGHT as PROVIDERS_THOUGHT
+from tests.upstream import STALL, Answer, chunk, sse
 
 HI = "The user said 2 words, so I look for a tool or repeat them."
 SEALED = {"store": False, "include": ["reasoning.encrypted_content"]}
@@ -190,6 +197,42 @@ async def test_stream_is_read_on_with_its_reasoning(service, http, org, kind):
 
     assert again[2:-1] == events[2:-1]
     assert rest == again[5:]
+
+
+async def test_another_server_that_watches_has_the_state_of_each_round(service, http, org):
+    class Stalling(DeepSeek):
+        def answer(self, body: dict[str, Any]) -> Answer:
+            if body["messages"][-1]["role"] != "tool":
+                return super().answer(body)
+            return Answer([*sse(chunk({"content": "It is"})), STALL])
+
+    async with Stalling() as upstream:
+        made = await service.store.assistants.create(org.id, assistant(upstream, runs=True))
+        begun = await Asked(http, "/v1/responses", made.id, org.bearer).whole(
+            background=True, include=SEALED["include"]
+        )
+        chats, scope = service.store.chats, Scope(org.id)
+        stored = await chats.find(scope, parse_id(begun["id"]))
+        elsewhere = Watching(
+            chats, service.store.peers, scope, stored, await chats.whole(stored), no_recovery
+        )
+        events = [event async for batch in until_text(elsewhere.batches()) for event in batch]
+        (calling_,) = (event.round.messages[0] for event in events if event.HasField("round"))
+        await http.post(f"/v1/responses/{begun['id']}/cancel", headers=org.bearer)
+
+    assert elsewhere.outcome.kept[calling_.id].provider_state.reasoning_content == PROVIDERS_THOUGHT
+
+
+async def no_recovery(org_id: str, chat_id: str) -> None:
+    """The server that runs it is alive."""
+
+
+async def until_text(batches: AsyncGenerator[list[ChatEvent]]) -> AsyncGenerator[list[ChatEvent]]:
+    async with aclosing(batches):
+        async for batch in batches:
+            yield batch
+            if any(event.HasField("delta") for event in batch):
+                return
 
 
 async def test_whole_answer_is_streamed_later_with_its_reasoning(http, org, offline):

@@ -5,12 +5,14 @@ once a second.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from itertools import islice
 
 from generated.parley.v1.chat_pb2 import Chat, ChatEvent
+from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
+from server.content.reasoning import kept_of
 from server.content.walk import readable
 from server.core.errors import NotFound, ServiceError
 from server.exchange import replay
@@ -134,6 +136,7 @@ class Watching:
                 news.clear()
                 if events := await self._chats.events(chat.org_id, chat.id, self._place):
                     self._place += len(events)
+                    await self._keep_states(events)
                     for batch in batched(replay.complete(event, common) for event in events):
                         yield batch
                 elif (rest := await self._ending()) is not None:
@@ -162,6 +165,20 @@ class Watching:
             chat.error.CopyFrom(DELETED)
             return [replay.event(chat, self._place, failed=chat)]
         return islice(self._now.events(), self._place, None)
+
+    async def _keep_states(self, events: Sequence[ChatEvent]) -> None:
+        """Load what providers want back with the rounds among these events, for readers who get it sealed."""
+        if not self.request.include or not any(event.HasField("round") for event in events):
+            return
+        chat = self._now.chat
+        if (unfinished := await self._chats.unfinished(chat.org_id, chat.id)) is None:
+            with suppress(NotFound):  # it is over meanwhile, or deleted
+                stored = await self._chats.find(self._scope, chat.id)
+                self._now.kept |= kept_of((await self._chats.whole(stored)).output)
+            return
+        rounds = [event.round for event in unfinished.events if event.HasField("round")]
+        for round_, state in zip(rounds, unfinished.provider_states, strict=False):
+            self._now.kept[round_.messages[0].id] = Message(provider_state=state)
 
     async def _wait(self, news: asyncio.Event) -> None:
         """Wait for more events. An exchange that a dead server left behind is completed here."""
