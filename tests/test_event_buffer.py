@@ -389,7 +389,7 @@ def test_text_is_read_once_however_many_pieces_it_is_emitted_in(monkeypatch):
     monkeypatch.setattr(replay, "text_of", lambda message: looks.append(message) or text_of(message))
     source = Message(role="assistant", content=Value(string_value="abc" * 100))
 
-    events = list(replay.replayed_events(Chat(id="c", output=[source]), [StreamPiece(length=3)] * 100))
+    events = list(replay.replayed_events(Chat(id="c", output=[source]), [StreamPiece(length=3)] * 100, {}))
 
     assert [one.delta.text for one in events] == ["abc"] * 100
     assert len(looks) == 1

@@ -598,7 +598,7 @@ NULLS: dict[str, set[str]] = {
     "ChatCompletion": {"session_id", "metadata", "warnings"},
     "ChatCompletionChoice": set(),
     "ChatCompletionList": set(),
-    "ChatCompletionMessage": set(),
+    "ChatCompletionMessage": {"reasoning_content"},
     "ChatCompletionChunk": {"session_id", "usage", "warnings"},
     "ChatCompletionChunkChoice": set(),
 }
@@ -609,6 +609,7 @@ NULLABLE = {"ChatCompletionChunk.usage", "ChatCompletionChunkDelta.content"}
 
 OPTIONAL = {
     "ResponseItem.content",
+    "ResponseItem.summary",
     "ResponseContentPart.annotations",
     "ResponseContentPart.logprobs",
     "ResponseStreamEvent.logprobs",

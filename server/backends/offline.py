@@ -128,7 +128,7 @@ def _reasoning(request: ModelRequest) -> str:
         return ""
     context = _Context(request.messages)
     if context.results:
-        return f"{len(context.results)} tools have answered, so I repeat what they returned."
+        return "My tools have answered, so I repeat what they returned."
     return f"The user said {len(context.prompt.split())} words, so I look for a tool or repeat them."
 
 
