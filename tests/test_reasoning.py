@@ -474,6 +474,21 @@ async def test_publishable_key_reads_what_the_assistant_exposes(service, http, o
     assert goes_on["status"] == "completed"
 
 
+async def test_publishable_key_sends_back_sealed_what_it_may_not_read(service, http, org):
+    async with DeepSeek() as upstream:
+        made = await service.store.assistants.create(org.id, assistant(upstream))
+        asked = Asked(http, "/v1/responses", made.id, {"authorization": f"Bearer {org.publishable}"})
+        first = await asked.whole(input="Weather?", **SEALED)
+        events = await asked.streamed(input="Weather?", **SEALED)
+        turns = [{"role": "user", "content": "Weather?"}, *first["output"], OUTPUT]
+        second = await asked.whole(input=turns, **SEALED)
+
+    assert kinds(first["output"]) == kinds(events[-1]["response"]["output"]) == ["function_call", "reasoning"]
+    assert second["output"][0]["content"][0]["text"] == "It is sunny."
+    assert reveals(upstream.bodies[-1])
+    assert not reveals(first, events, second)
+
+
 @pytest.mark.parametrize("exposes", [False, True], ids=["hidden", "exposed"])
 async def test_chat_completions_have_it_from_an_assistant_that_exposes_it(service, http, org, exposes):
     made = await service.store.assistants.create(org.id, {"name": "O", "exposeReasoning": exposes})

@@ -11,6 +11,7 @@ from server.content.budget import MOST_BYTES
 from server.content.items import message_of_item
 from server.content.sealing import Opened, Sealer
 from server.core.errors import InvalidArgument
+from server.core.offload import by_size
 from server.exchange.turn import Turn
 from server.storage.chats import Chats
 from server.storage.scope import Scope
@@ -26,13 +27,26 @@ async def opened(
     Raises InvalidArgument for what was not sealed here for this org. Items without it refer to stored ones;
     unknown ones, such as another service's, have nothing.
     """
+    found, named = await by_size(given_input.ByteSize(), _read, sealer, scope.org_id, given_input, field)
+    if named:
+        stored = await chats.messages_by_id(scope, set(named.values()), MOST_BYTES) or {}
+        for index, message_id in named.items():
+            if message_id in stored and stored[message_id].HasField("provider_state"):
+                found[index] = Opened(stored[message_id].provider_state, is_behind=False)
+    return found
+
+
+def _read(
+    sealer: Sealer, org_id: str, given_input: Value, field: str
+) -> tuple[dict[int, Opened], dict[int, str]]:
+    """What is sealed in the items, and the ids of the messages that the others refer to."""
     found: dict[int, Opened] = {}
     named: dict[int, str] = {}
     for index, item in enumerate(given_input.list_value.values):
         members = item.struct_value.fields
         kind = _text(members, "type")
         if kind == "reasoning" and (sealed := _text(members, "encrypted_content")):
-            if (content := sealer.open(scope.org_id, sealed)) is None:
+            if (content := sealer.open(org_id, sealed)) is None:
                 raise InvalidArgument.of(
                     f"{field}[{index}].encrypted_content",
                     "could not be verified: send reasoning items as this service returned them to your org, or "
@@ -40,14 +54,9 @@ async def opened(
                     reason="INVALID_ENCRYPTED_CONTENT",
                 )
             found[index] = content
-        elif kind in _OF_STORED and _text(members, "id").startswith("rs_"):
-            named[index] = message_of_item(_text(members, "id")) or ""
-    if any(named.values()):
-        stored = await chats.messages_by_id(scope, set(filter(None, named.values())), MOST_BYTES) or {}
-        for index, message_id in named.items():
-            if message_id in stored and stored[message_id].HasField("provider_state"):
-                found[index] = Opened(stored[message_id].provider_state, is_behind=False)
-    return found
+        elif kind in _OF_STORED and (identifier := _text(members, "id")).startswith("rs_"):
+            named |= {index: message_id} if (message_id := message_of_item(identifier)) else {}
+    return found, named
 
 
 def made_by(turn: Turn, state: ProviderState) -> bool:
