@@ -1,6 +1,7 @@
 """`parley providers`, and servers of an operator's own that one variable names."""
 
 import json
+import re
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 
 from server.cli.providers import providers
 from server.core.outbound.guard import AllowedHosts
+from tests.documents import text_of
 from tests.processes import Serving, run
 from tests.upstream import (
     Answer,
@@ -157,25 +159,41 @@ async def test_server_without_a_model_is_reported():
     assert (ended.code, "(200 Scripted, without a model); name a model" in ended.out) == (1, True)
 
 
-async def test_one_variable_connects_a_server_at_a_private_address_and_opens_it_to_nobody_s_url(tmp_path):
+ROWS = re.findall(r"^\| \w+ \| `(\w+)=(\S+) scripts/serve` \| `(\{.*\})` \|$", text_of("README.md"), re.M)
+"""Of the README's table: a variable, its value, and the `model` of an assistant."""
+
+
+async def test_one_variable_connects_each_provider_of_the_readme_and_opens_its_host_to_nobody_s_url(tmp_path):
+    """Those that an operator runs are at a private address; the others' own servers are stood in for."""
     async with (
-        OllamaUpstream(openai_text("Hello from the cellar")) as ollama,
-        Serving(tmp_path, OLLAMA_BASE_URL=origin(ollama)) as parley,
-        httpx.AsyncClient(base_url=parley.url, timeout=20) as http,
+        OllamaUpstream(openai_text("Hi")) as openai,
+        AnthropicUpstream(anthropic_text("Hi")) as anthropic,
     ):
-        headers = {"authorization": f"Bearer {parley.keys['api']}"}
+        local = f"{origin(openai)}/v1"
+        keys = {name: value for name, value, _ in ROWS if name.endswith("_KEY")}
+        urls = {name: origin(openai) for name, _, _ in ROWS if name.endswith("_URL")}
+        stand_ins = {"OPENAI_BASE_URL": local, "ANTHROPIC_BASE_URL": anthropic.base_url}
+        async with (
+            Serving(tmp_path, **keys, **urls, **stand_ins) as parley,
+            httpx.AsyncClient(base_url=parley.url, timeout=20) as http,
+        ):
+            headers = {"authorization": f"Bearer {parley.keys['api']}"}
 
-        async def ask(**model):
-            body = {"assistant": {"model": {"model": "llama3.2", **model}}, "input": "Hi"}
-            return (await http.post("/chat", headers=headers, json=body)).json()
+            async def ask(model):
+                body = {"assistant": {"model": model}, "input": "Hi"}
+                return (await http.post("/chat", headers=headers, json=body)).json()
 
-        answered = await ask(provider="ollama")
-        refused = await ask(provider="custom-llm", url=ollama.base_url.replace("127.0.0.1", "localhost"))
+            models = [json.loads(model) for _, _, model in ROWS]
+            answers = [await ask(model) for model in models]
+            refused = await ask({"provider": "custom-llm", "model": "m", "url": local})
 
-    assert answered["output"][0]["content"] == "Hello from the cellar"
-    assert answered["cost"] == 0
+    assert len(ROWS) == 4
+    assert [answer["output"][0]["content"] for answer in answers] == ["Hi"] * 4
+    assert [request.body["model"] for request in [*openai.requests, *anthropic.requests]] == [
+        model["model"] for model in sorted(models, key=lambda model: model["provider"] == "anthropic")
+    ]
+    assert [answer["cost"] > 0 for answer in answers] == [True, True, False, False]
     assert "model.url names a host that the operator has not listed" in str(refused["message"])
-    assert len(ollama.requests) == 1
 
 
 def test_own_host_is_permitted_at_its_port_alone():
