@@ -47,6 +47,7 @@ _MODELS = {
 
 
 async def test_all(read: Read, names: Sequence[str], model: str | None) -> list[dict[str, Any]]:
+    """The result of each provider's call, as it is printed; `model` None means a small one of the provider."""
     settings = read.settings
     allowed = AllowedHosts(settings.upstream_allow_hosts | settings.model_allow_hosts, MODELS)
     limits = replace(Limits(), attempts=1)
