@@ -406,7 +406,9 @@ def request_with(method, member, value, own):
         {} if names_assistant else {"agent_id": own[RECORD_ASSISTANT], "assistant_id": own[RECORD_ASSISTANT]}
     )
     if record == RECORD_ITEM:
-        members |= {"conversation_id": own[RECORD_SESSION], "response_id": own[RECORD_CHAT]}
+        chat = own[RECORD_CHAT]
+        members |= {"conversation_id": own[RECORD_SESSION], "response_id": chat, "completion_id": chat}
+        members.pop("agent_id", None)  # the chat may be another's
     if member:
         members[member] = from_python(value) if known[member].message_type is not None else value
     return method.request(**{name: value for name, value in members.items() if name in known})
