@@ -16,6 +16,7 @@ from server.rpc.call import Call
 from server.rpc.context import Context, Metadata, Sent, Served
 from server.rpc.refusals import refuse
 
+_CLOSING = "the server is stopping, and takes no more requests on this connection; open a new one"
 _STOPPING = "the server is stopping, and has broken the call off; send it again"
 
 
@@ -90,7 +91,7 @@ class Announcing:
     def retire(self) -> None:
         """End a connection soon; its caller learns that the server is stopping."""
         if self.is_connection:
-            self.end_soon(_stopping())
+            self.end_soon(ServerStopping(_CLOSING, retry_after=1))
 
     async def _end_waiting(self, error: ServiceError) -> None:
         if self.waits:  # otherwise a request came meanwhile, and is served first

@@ -28,7 +28,6 @@ from server.rpc.rate_limits import Limits
 from server.storage.keys import Caller
 
 _KEY_ENDED = "the key was revoked or has expired while the connection was open"
-_STOPPING = "the server is stopping, and takes no more requests on this connection; open a new one"
 _NO_HEADER = (
     "names one request, and a connection has many: send it as idempotency_key in the request that it is for"
 )
