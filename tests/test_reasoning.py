@@ -29,6 +29,7 @@ from server.core.ids import parse_id
 from server.exchange.remote import Watching
 from server.storage.scope import Scope
 from tests.conftest import running
+from tests.connected import WebSocketTalk, websocket
 from tests.sdk import official_client
 from tests.test_provider_state import (
     PROVIDERS,
@@ -530,6 +531,23 @@ async def test_grpc_has_it_as_events_and_items(service, channel, org):
     assert [item.type for item in hidden.output] == ["message"]
     assert watched[response.id] == ["started", "reasoning", "delta", "completed"]
     assert watched[hidden.id] == ["started", "delta", "completed"]
+
+
+async def test_connection_has_it_sealed_and_takes_it_back(service, org, offline):
+    asked = {
+        "model": offline,
+        "store": False,
+        "reasoning": EFFORT,
+        "include": ["reasoning.encrypted_content"],
+    }
+    async with websocket(service.http_url, org.api) as socket:
+        talk = WebSocketTalk(socket)
+        first = await talk.ask(input="Hello there", **asked)
+        second = await talk.ask(input=[*first["output"], {"role": "user", "content": "And now?"}], **asked)
+
+    assert kinds(first["output"]) == kinds(second["output"]) == ["reasoning", "message"]
+    assert first["output"][0]["encrypted_content"]
+    assert "warnings" not in second
 
 
 async def test_other_doors_have_their_form_without_it(http, org, offline):

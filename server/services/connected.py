@@ -33,6 +33,7 @@ from server.rpc.call import current_caller
 from server.rpc.context import Context
 from server.services.streaming import write_messages
 from server.wire.errors import http_status, openai_error
+from server.wire.response_items import View
 from server.wire.response_stream import ResponseEvents
 
 _NOT_FOUND = "PREVIOUS_RESPONSE_NOT_FOUND"
@@ -44,8 +45,16 @@ MakeTurn = Callable[[CreateResponseRequest, Remembered | None], Awaitable[Turn]]
 class ConnectedResponses:
     """One connection."""
 
-    def __init__(self, engine: Engine, streams: Streams, memory: Memory, make_turn: MakeTurn) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        streams: Streams,
+        memory: Memory,
+        make_turn: MakeTurn,
+        view: Callable[[CreateResponseRequest], View],
+    ) -> None:
         self._engine = engine
+        self._view = view
         self._streams = streams
         self._memory = memory
         self._make_turn = make_turn
@@ -108,7 +117,7 @@ class ConnectedResponses:
         exchange: ReadableExchange,
         context: Context[ConnectResponsesEvent],
     ) -> None:
-        events = ResponseEvents(create, turn.agent.settings.temperature)
+        events = ResponseEvents(create, turn.agent.settings.temperature, self._view(create))
 
         def form(batch: list[ChatEvent]) -> Iterator[ConnectResponsesEvent]:
             for event in events.consume(batch, exchange):

@@ -242,7 +242,7 @@ class ResponseService(ResponseServiceServicer):
     ) -> None:
         """Run exchanges one after the other on one connection, and stream the events of each."""
         requests = cast(Requests, request)  # generated services say that they get gRPC's own iterator
-        connected = ConnectedResponses(self._engine, self._streams, self._memory, self._turn)
+        connected = ConnectedResponses(self._engine, self._streams, self._memory, self._turn, self._view)
         try:
             await requests.serve_each(connected.respond, connected.refusal)
         finally:
