@@ -55,6 +55,8 @@ from server.core.clock import Clock, now_ms
 from server.core.config import Settings
 from server.core.outbound.guard import MODELS, TOOLS, AllowedHosts
 from server.core.outbound.json_post import JsonPoster
+from server.core.telemetry.meter import NO_METER
+from server.core.telemetry.tracing import NO_TRACING
 from server.delivery import webhooks
 from server.delivery.loop import Deliveries, Patience, Sink
 from server.delivery.post import Poster
@@ -83,6 +85,7 @@ from server.rpc.rate_limits import Limits
 from server.rpc.reflection import add_reflection
 from server.rpc.state import ServerState, meter_of, tracing_of
 from server.rpc.tls import server_credentials
+from server.rpc.websocket.listener import Listener
 from server.services.agent_chats import AgentChatService
 from server.services.assistants import AssistantService
 from server.services.chats import ChatService
@@ -98,9 +101,6 @@ from server.services.transports import TransportService
 from server.services.usage import UsageService
 from server.storage.retention import Retention
 from server.storage.store import Store
-from server.telemetry.meter import NO_METER
-from server.telemetry.tracing import NO_TRACING
-from server.websocket.listener import Listener
 from server.wire.history.lines import History
 from server.wire.response_frames import frame_of, request_of
 

@@ -24,13 +24,13 @@ ONLY_IN = {
     "cryptography": "server.content.sealing",
     "uuid_utils": "server.core.ids",
     "rich": ("server.cli.database", "server.cli.panel", "server.cli.load"),
-    "websockets": "server.websocket",
+    "websockets": "server.rpc.websocket",
     "uvloop": ("server.cli.start", "server.cli.worker", "server.cli.load.command"),
     "grpc_channelz": "server.rpc.admin",
     "grpc_health": ("server.app", "server.rpc.admin", "server.rpc.health"),
     "grpc_reflection": "server.rpc.reflection",
-    "opentelemetry": "server.telemetry.open_telemetry",
-    "prometheus_client": ("server.telemetry.exposition", "server.telemetry.prometheus"),
+    "opentelemetry": "server.core.telemetry.open_telemetry",
+    "prometheus_client": ("server.core.telemetry.exposition", "server.core.telemetry.prometheus"),
 }
 """Packages that one layer has to itself, or a few."""
 CATCH_ALL = {

@@ -11,8 +11,8 @@ from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
-from server.telemetry import logs
-from server.telemetry.notes import CallNotes, enter
+from server.core.telemetry import logs
+from server.core.telemetry.notes import CallNotes, enter
 from tests.processes import Serving, run
 from tests.test_serve import chat_body, client_of
 from tests.upstream import OpenAIUpstream, failure, openai_text

@@ -14,10 +14,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.core.config import Address
+from server.core.telemetry.listener import Answer, Listener
+from server.core.telemetry.prometheus import OTHER, PrometheusMeter
 from server.exchange.session_queue import SessionQueue
 from server.storage.store import opened
-from server.telemetry.listener import Answer, Listener
-from server.telemetry.prometheus import OTHER, PrometheusMeter
 from tests.documents import text_of
 from tests.processes import Serving, free_address, run
 from tests.test_logs import by_grpc

@@ -22,7 +22,7 @@ def no_keys(monkeypatch):
         "PARLEY_PROVIDER_URLS",
     ]:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("server.telemetry.logs.configure", lambda *_: None)
+    monkeypatch.setattr("server.core.telemetry.logs.configure", lambda *_: None)
 
 
 @pytest.mark.parametrize(("provider", "name"), NAMES)

@@ -168,7 +168,7 @@ async def test_providers_are_told_of_no_trace_without_the_setting(tmp_path):
 
 
 async def test_setting_without_the_extra_says_how_to_install_it(tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("server.telemetry.open_telemetry")]:
+    for name in [name for name in sys.modules if name.startswith("server.core.telemetry.open_telemetry")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
 

@@ -45,7 +45,7 @@ from server.core.outbound.transport import (
     beginning,
     is_compressed,
 )
-from server.telemetry.tracing import trace_headers
+from server.core.telemetry.tracing import trace_headers
 
 _SAFE_CODES = frozenset(
     {

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from generated.parley.v1.chat_pb2 import ContentDelta, ToolCallDelta
 from server.backends.backend import Backend, Emit, ModelEvent, ModelRequest, Usage
 from server.core.errors import ServiceError
-from server.telemetry.meter import Meter
-from server.telemetry.notes import current_notes
-from server.telemetry.tracing import Span, Tracing, send_with
+from server.core.telemetry.meter import Meter
+from server.core.telemetry.notes import current_notes
+from server.core.telemetry.tracing import Span, Tracing, send_with
 
 
 class MeasuredBackend:

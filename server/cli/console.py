@@ -47,7 +47,7 @@ def settings_of(config: Path | None = None, **flags: Any) -> "Settings":
 def read_of(config: Path | None = None, **flags: Any) -> "Read":
     """The settings and their origins; one line when one is wrong."""
     from server.cli.settings import SettingsError, read_settings
-    from server.telemetry import logs
+    from server.core.telemetry import logs
 
     logs.configure()
     given = {name: value for name, value in flags.items() if value is not None}

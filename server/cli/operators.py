@@ -14,7 +14,7 @@ import structlog
 from gateway.launcher import Gateway
 from server.cli.console import fail
 from server.core.config import Address
-from server.telemetry.listener import METRICS_TYPE, Answer, Listener, readiness
+from server.core.telemetry.listener import METRICS_TYPE, Answer, Listener, readiness
 
 log = structlog.get_logger()
 

@@ -93,7 +93,7 @@ class Workers:
 
     async def metrics(self) -> str:
         """Return the metrics of all processes, each sample with the label `worker`; of those that answer."""
-        from server.telemetry.exposition import merged
+        from server.core.telemetry.exposition import merged
 
         answers = await asyncio.gather(*(worker.ask("/metrics") for worker in self._workers))
         texts = {str(at): one.body.decode() for at, one in enumerate(answers) if one and one.status == 200}

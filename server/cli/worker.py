@@ -17,9 +17,9 @@ import uvloop
 from server.app import App, ListenError, spare_the_loaded
 from server.cli.stored import opened_store
 from server.core.config import Address, Settings
+from server.core.telemetry import logs
+from server.core.telemetry.listener import METRICS_TYPE, Answer, Listener, readiness
 from server.storage.database import DatabaseError
-from server.telemetry import logs
-from server.telemetry.listener import METRICS_TYPE, Answer, Listener, readiness
 
 _MOST_BYTES = 1 << 20
 """Of a line, which contains all settings."""

@@ -17,9 +17,9 @@ import structlog
 from tenacity import RetryCallState, stop_after_attempt, wait_exponential_jitter, wait_fixed
 
 from server.core.errors import ServiceError
+from server.core.telemetry.meter import NO_METER, Meter
 from server.storage.outbox import Outbox, Waiting
 from server.storage.peers import Peers
-from server.telemetry.meter import NO_METER, Meter
 
 _MOST = 64
 _MOST_PER_ORG = 16

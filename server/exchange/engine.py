@@ -24,6 +24,8 @@ from server.core.config import Price
 from server.core.errors import InvalidArgument, NotFound, ServiceError, UpstreamError, UpstreamIncomplete
 from server.core.ids import new_id
 from server.core.outbound.client import Outgoing
+from server.core.telemetry.meter import NO_METER, Meter
+from server.core.telemetry.notes import note_chat, note_outcome
 from server.exchange.answer import MOST_OUTPUT_REACHED, MOST_ROUNDS_REACHED
 from server.exchange.capacity import Capacity
 from server.exchange.context import Context
@@ -41,8 +43,6 @@ from server.exchange.tool_loop import MOST_ROUNDS, ToolLoop
 from server.exchange.turn import Turn
 from server.storage.chats import Exchange
 from server.storage.store import Store
-from server.telemetry.meter import NO_METER, Meter
-from server.telemetry.notes import note_chat, note_outcome
 
 STALLED = ChatError(code="client_stalled", message="The caller read nothing of the answer for too long.")
 CANCELLED = ChatError(code="cancelled", message="The answer was cancelled on request.")

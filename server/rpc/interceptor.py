@@ -24,6 +24,9 @@ from server.core.errors import (
 )
 from server.core.ids import new_id
 from server.core.offload import by_size_one_at_a_time
+from server.core.telemetry.meter import NO_METER, Meter, MethodMeter
+from server.core.telemetry.notes import note_org
+from server.core.telemetry.tracing import NO_TRACING, Tracing
 from server.rpc.access import admits, answers_with_bodies, check_sent, needs_key, only_stores, requests_in
 from server.rpc.activity import Traffic
 from server.rpc.announcing import Announcing, serialized
@@ -37,9 +40,6 @@ from server.rpc.observing import Observed
 from server.rpc.open_methods import OpenMethods
 from server.rpc.rate_limits import Limits
 from server.storage.keys import Caller, Keys
-from server.telemetry.meter import NO_METER, Meter, MethodMeter
-from server.telemetry.notes import note_org
-from server.telemetry.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger()
 

@@ -11,12 +11,12 @@ from types import TracebackType
 import grpc
 import structlog
 
+from server.core.telemetry.logs import CALL
+from server.core.telemetry.meter import MethodMeter
+from server.core.telemetry.notes import CallNotes, enter
+from server.core.telemetry.tracing import NO_TRACING, Span, Tracing
 from server.rpc.announcing import Announcing
 from server.rpc.call import Call
-from server.telemetry.logs import CALL
-from server.telemetry.meter import MethodMeter
-from server.telemetry.notes import CallNotes, enter
-from server.telemetry.tracing import NO_TRACING, Span, Tracing
 from server.wire.errors import door_of, http_status
 
 log = structlog.get_logger()

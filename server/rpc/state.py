@@ -6,13 +6,13 @@ from importlib.metadata import version
 from server.backends.providers import BASE_URLS
 from server.core.config import Settings
 from server.core.errors import ServiceError
+from server.core.telemetry.meter import NO_METER, Meter
+from server.core.telemetry.tracing import NO_TRACING, Tracing
 from server.delivery.loop import Deliveries
 from server.exchange.session_queue import SessionQueue
 from server.rpc.health import Health
 from server.rpc.rate_limits import Limits
 from server.storage.store import Store
-from server.telemetry.meter import NO_METER, Meter
-from server.telemetry.tracing import NO_TRACING, Tracing
 
 _SECONDS = 2.0
 """How long the database may take to answer."""
@@ -22,7 +22,7 @@ def meter_of(settings: Settings) -> Meter:
     """Return what counts in a server with these settings."""
     if settings.metrics is None:
         return NO_METER
-    from server.telemetry.prometheus import PrometheusMeter
+    from server.core.telemetry.prometheus import PrometheusMeter
 
     return PrometheusMeter(
         version("parley-server"), providers={*BASE_URLS, *settings.provider_urls}, priced=set(settings.prices)
@@ -34,7 +34,7 @@ def tracing_of(settings: Settings) -> Tracing:
     if settings.otlp_endpoint is None:
         return NO_TRACING
     try:
-        from server.telemetry.open_telemetry import OpenTelemetry
+        from server.core.telemetry.open_telemetry import OpenTelemetry
     except ModuleNotFoundError:
         raise ValueError(
             "--otlp-endpoint (PARLEY_OTLP_ENDPOINT) needs OpenTelemetry: install it with "

@@ -19,7 +19,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from server.telemetry.meter import Meter
+from server.core.telemetry.meter import Meter
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and nobody reads them
 

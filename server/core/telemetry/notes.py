@@ -5,7 +5,7 @@ but ids."""
 
 from contextvars import ContextVar
 
-from server.telemetry.tracing import Span
+from server.core.telemetry.tracing import Span
 
 
 class CallNotes:

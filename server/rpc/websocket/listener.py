@@ -15,7 +15,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from server.websocket.connection import MOST_BYTES, Refusal, SocketContext
+from server.rpc.websocket.connection import MOST_BYTES, Refusal, SocketContext
 
 _HEALTH = "/healthz"
 _PING_SECONDS = 20.0

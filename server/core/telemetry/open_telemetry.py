@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from server.telemetry.tracing import Attributes, Tracing
+from server.core.telemetry.tracing import Attributes, Tracing
 
 _EXPORT_SECONDS = 5
 _CLOSE_SECONDS = 6.0

@@ -16,7 +16,7 @@ from typing import Any, Literal, TextIO, get_args
 import orjson
 import structlog
 
-from server.telemetry.notes import current_notes
+from server.core.telemetry.notes import current_notes
 
 Level = Literal["debug", "info", "warning", "error"]
 Form = Literal["auto", "console", "json"]
