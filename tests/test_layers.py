@@ -36,6 +36,7 @@ ONLY_IN = {
 CATCH_ALL = {
     "server.rpc.interceptor": "the one place that turns every exception into a status",
     "server.storage.postgres.database": "rolls back, and raises again",
+    "server.storage.postgres.locks": "closes a connection without its locks, and raises again",
     "server.storage.postgres.connection": "hands it to whoever waits in a greenlet",
     "server.storage.sqlite.database": "lets the folder go, and raises again",
     "server.storage.sqlite.writer": "one write must not take the writer thread with it",

@@ -27,19 +27,17 @@ from generated.parley.v1.response_service_pb2 import (
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
 from server.agents.ignored_settings import of_hosted_tools, of_reasoning, of_unused
-from server.agents.names import model_not_found
-from server.agents.who import Model, Who
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
 from server.content.extras import extras_of
-from server.content.inputs import body_id, parse_input, parse_response_format, parse_tool_choice, parse_tools
+from server.content.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.content.items import items_page, page_of
 from server.content.json_values import to_python
 from server.content.reasoning import readable_by
 from server.content.sealing import Sealer
-from server.core.errors import InvalidArgument, ServiceError, Violation
+from server.core.errors import InvalidArgument
 from server.core.ids import hex_of, parse_id
 from server.core.offload import by_size
-from server.exchange.asked import After, Asked, InConversation, InSession, Where
+from server.exchange.asked import Asked
 from server.exchange.engine import Engine
 from server.exchange.live import LiveExchange
 from server.exchange.recorded import Recorded
@@ -55,10 +53,10 @@ from server.rpc.announcing import write_last
 from server.rpc.call import current_call, current_caller
 from server.rpc.connection import Requests
 from server.rpc.context import Context
-from server.services.asking import who_of
 from server.services.connected import ConnectedResponses
 from server.services.frames import SILENT_SECONDS, Frames
 from server.services.nouns import calls
+from server.services.response_asking import goes_on, leave_out_input, where_in, who_in
 from server.services.response_requests import compacting, counting
 from server.services.streaming import answer, write_frames, write_messages
 from server.storage.chats import Chats
@@ -73,8 +71,6 @@ _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
 _NOT_OFFERED = ("allowed_callers", "async", "defer_loading", "output_schema")
 """Members of function tools that chat completions lack, with which providers are called."""
 _ENCRYPTED = "reasoning.encrypted_content"
-_GOES_ON = ("session_id", "previous_chat_id", "previous_response_id", "conversation")
-
 _LOGPROBS = "message.output_text.logprobs"
 
 _known_as_response = calls("chat", "response")
@@ -279,20 +275,20 @@ class ResponseService(ResponseServiceServicer):
         size = request.ByteSize()
         instructions = await by_size(size, parse_instructions, request)
         _check_stored(request)
-        goes_on = any(_is_given(request, name) for name in _GOES_ON)
+        is_continued = goes_on(request)
         if request.input.WhichOneof("kind") in (None, "null_value"):
-            _leave_out_input(request, goes_on=goes_on)
+            leave_out_input(request, goes_on=is_continued)
         held = await opened(self._chats, self._sealer, caller.scope, request.input)
         given = await resolved(self._chats, caller.scope, request.input)
-        parse = partial(parse_input, may_be_empty=goes_on, opened=held)
+        parse = partial(parse_input, may_be_empty=is_continued, opened=held)
         input_messages = await by_size(given.ByteSize(), parse, given)
         turn = await self._resolver.resolve(
             Asked(
                 caller=caller,
                 instructions=instructions,
                 options=await by_size(size, _options, request),
-                who=_who(request),
-                where=remembered or _where(request),
+                who=who_in(request),
+                where=remembered or where_in(request),
                 input=request.input,
                 input_messages=input_messages,
                 stream=request.stream,
@@ -322,73 +318,12 @@ class ResponseService(ResponseServiceServicer):
         return turn
 
 
-def _leave_out_input(request: CreateResponseRequest, *, goes_on: bool) -> None:
-    """Make the input of a request without any an empty one. Raises InvalidArgument where nothing is continued."""
-    if not goes_on:
-        raise InvalidArgument.of(
-            "input",
-            "is required",
-            rule="required",
-        )
-    request.input.list_value.SetInParent()
-
-
-def _who(request: CreateResponseRequest) -> Who:
-    """Return who answers. `model` can name it when no other member does."""
-    who = who_of(request)
-    if who.name is not None or not request.model:
-        return who
-    return replace(who, model=Model(request.model, _unknown_model(request)))
-
-
-def _unknown_model(request: CreateResponseRequest) -> ServiceError | None:
-    """Return the error for a `model` that names no assistant, or None when it is ignored.
-
-    Under `/v1` it is an error. Elsewhere it is ignored when a conversation is continued, because the OpenAI
-    SDKs must send a model.
-    """
-    if (current_call().http_path or "").startswith("/v1/"):
-        return model_not_found(request.model)
-    if any(_is_given(request, name) for name in _GOES_ON):
-        return None
-    return InvalidArgument(
-        "model is not an assistant's id or name: send assistantId (the OpenAI SDK: "
-        "extra_body={'assistantId': …}), or an assistant's id or name as model",
-        violations=(Violation("model", "is not an assistant's id or name"),),
-    )
-
-
-def _where(request: CreateResponseRequest) -> Where | None:
-    if request.HasField("session_id"):
-        return InSession(body_id(request.session_id, "sessionId"))
-    if (conversation_id := _conversation_id(request)) is not None:
-        return InConversation(body_id(conversation_id, "conversation"))
-    for name, field in (
-        ("previous_response_id", "previous_response_id"),
-        ("previous_chat_id", "previousChatId"),
-    ):
-        if request.HasField(name):
-            return After(body_id(getattr(request, name), field), field)
-    return None
-
-
 def _behind(
     request: GetResponseRequest, events: Iterator[ResponseStreamEvent]
 ) -> Iterator[ResponseStreamEvent]:
     """Return the events after `request.starting_after`."""
     known = request.starting_after if request.HasField("starting_after") else -1
     return (event for event in events if event.sequence_number > known)
-
-
-def _conversation_id(request: CreateResponseRequest) -> str | None:
-    """Return the conversation's id, which is sent bare or in an object."""
-    conversation = to_python(request.conversation)
-    identifier = conversation.get("id") if isinstance(conversation, dict) else conversation
-    if conversation is not None and not isinstance(identifier, str):
-        raise InvalidArgument.of(
-            "conversation", "must be the id of a conversation, or an object with it as id"
-        )
-    return identifier
 
 
 def _check_stored(request: CreateResponseRequest) -> None:
@@ -504,13 +439,6 @@ def _summary(request: CreateResponseRequest) -> str | None:
     """Return the summary that is wanted of the reasoning; `generate_summary` is its older name."""
     reasoning = to_python(request.reasoning)
     return _text(reasoning.get("summary")) or _text(reasoning.get("generate_summary"))
-
-
-def _is_given(request: CreateResponseRequest, name: str) -> bool:
-    """Return whether a member is sent and not null."""
-    return request.HasField(name) and not (
-        name == "conversation" and request.conversation.HasField("null_value")
-    )
 
 
 def _given(request: CreateResponseRequest, name: str) -> Any:
