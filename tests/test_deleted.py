@@ -553,7 +553,7 @@ async def test_events_that_an_earlier_version_left_are_gone_after_the_start(tmp_
                 and None
             )
         )
-    assert findings(tmp_path / DATABASE) == ["chat gone is over or gone, and its events are still there"]
+    assert findings(tmp_path / DATABASE) == ["chat gone is over or gone, but its events still exist"]
 
     async with running(tmp_path):
         pass

@@ -18,6 +18,7 @@ from generated.parley.v1.access_pb2 import ACCESS_NO_KEY
 from generated.parley.v1.chat_pb2 import Chat
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest, ListChatsResponse
 from generated.parley.v1.completion_service_pb2 import CreateChatCompletionRequest
+from generated.parley.v1.response_service_pb2 import ConnectResponsesEvent
 from generated.parley.v1.session_service_pb2 import CreateSessionRequest
 from server.content.json_values import MAX_DEPTH, from_python
 from server.content.walk import MOST_VALUES, check_values, without_nan
@@ -90,6 +91,16 @@ MATRIX = {
 @pytest.mark.parametrize(("method", "place"), MATRIX.values(), ids=MATRIX)
 async def test_number_that_is_none_is_refused_wherever_it_is(channel, org, method, place):
     make = channel.unary_stream if method.streams else channel.unary_unary
+    if method.connects:
+        for number in NONE.values():
+            calling = make(method.path)(
+                place.request(method.request, number).SerializeToString(), metadata=org.metadata
+            )
+            (raw,) = [message async for message in calling]
+            error = ConnectResponsesEvent.FromString(raw).error
+            name = place.name.removeprefix("create.")
+            assert (error.status, error.param, error.message) == (400, name, f"{name} {FINITE}")
+        return
     for number in NONE.values():
         calling = make(method.path)(
             place.request(method.request, number).SerializeToString(), metadata=org.metadata

@@ -332,7 +332,7 @@ PLACES: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     ),
     **{
         f"response {member}": ("/chat/responses", partial(_with_own, PLAIN, member))
-        for member in ("metadata", "text", "reasoning", "stream_options", "assistantOverrides")
+        for member in ("text", "reasoning", "stream_options", "assistantOverrides")
     },
     "response tools": (
         "/chat/responses",
@@ -371,10 +371,10 @@ PLACES: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
             "tools": [{"type": "function", "function": {"name": "f", "own": free}}],
         },
     ),
-    **{
-        f"completion {member}": (COMPLETIONS, partial(_with_own, {"messages": [MESSAGE]}, member))
-        for member in ("metadata", "response_format")
-    },
+    "completion response_format": (
+        COMPLETIONS,
+        partial(_with_own, {"messages": [MESSAGE]}, "response_format"),
+    ),
     "agent chat metadata": ("agents", lambda free: {"agentId": "A", "metadata": {"own": free}}),
     **{
         f"session {member}": ("/session", partial(_with_own, {}, member))
@@ -569,7 +569,7 @@ async def test_unknown_path_is_404(
         ("DELETE", f"/chat/{UNKNOWN_ID}/message", "agents", "GET, HEAD, POST", "api"),
         ("GET", "/chat/responses", "openai", "POST", "api"),
         ("DELETE", "/v1/responses", "openai", "POST", "api"),
-        ("GET", COMPLETIONS, "completions", "POST", "api"),
+        ("PUT", COMPLETIONS, "completions", "GET, HEAD, POST", "api"),
         ("DELETE", "/session", "assistants", "GET, HEAD, POST", "api"),
         ("PUT", f"/assistant/{UNKNOWN_ID}", "assistants", "DELETE, GET, HEAD, PATCH", "api"),
         ("POST", f"/squad/{UNKNOWN_ID}", "assistants", "DELETE, GET, HEAD, PATCH", "api"),
