@@ -59,6 +59,18 @@ UNSOUND = {
         [calling(call()), USER, message_of("fine"), result()],
         [calling(call()), result(), USER, message_of("fine")],
     ),
+    "question repeated before the results": (
+        [USER, calling(call("a"), call("b")), USER, result("a"), result("b")],
+        [USER, calling(call("a"), call("b")), result("a"), result("b")],
+    ),
+    "question repeated in every round": (
+        [USER, calling(call("a")), USER, result("a"), calling(call("b")), USER, result("a"), result("b")],
+        [USER, calling(call("a")), result("a"), calling(call("b")), result("b")],
+    ),
+    "another question before the result": (
+        [USER, calling(call()), message_of("bye", "user"), result()],
+        [USER, calling(call()), result(), message_of("bye", "user")],
+    ),
     "in another order": (
         [calling(call("a"), call("b")), result("b"), result("a")],
         [calling(call("a"), call("b")), result("a"), result("b")],

@@ -51,13 +51,15 @@ def well_formed(messages: Sequence[Message]) -> list[Message]:
     same objects.
 
     A call without a result receives one that reports so. An incomplete call, a blank answer, and a result
-    without its call are left out. A late result is moved behind its call.
+    without its call are left out. A late result is moved behind its call; a question that some clients send again
+    with the results of its calls is left out, otherwise the model would read it as asked anew.
     """
     remaining: list[tuple[Message, list[_Call]]] = []
     latest: dict[str, list[_Call]] = {}  # several servers reuse the same ids in every answer
     for message in messages:
         if message.role == "tool":
             if calls := latest.get(message.tool_call_id):
+                _drop_repeated_question(remaining, calls)
                 next((call for call in calls if call.result is None), calls[-1]).result = message
             continue
         calls = [_Call(**call) for call in tool_calls_of(message)] if message.role == "assistant" else []
@@ -66,6 +68,18 @@ def well_formed(messages: Sequence[Message]) -> list[Message]:
             latest[call.id].append(call)
         remaining.append((message, calls))
     return [one for message, calls in remaining for one in _sent(message, calls)]
+
+
+def _drop_repeated_question(messages: list[tuple[Message, list[_Call]]], answered: list[_Call]) -> None:
+    """Remove the last message where it is the user's question before the call in front of it, word for word."""
+    if len(messages) < 3:
+        return
+    *_, (_, calls), (last, _) = messages
+    if last.role != "user" or not any(call is one for call in calls for one in answered):
+        return
+    asked = next((message for message, _ in reversed(messages[:-1]) if message.role == "user"), None)
+    if asked is not None and parts_of(asked) == parts_of(last):
+        messages.pop()
 
 
 def is_object(arguments: str) -> bool:
