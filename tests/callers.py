@@ -4,14 +4,15 @@ What is built, and what it is built with, stays in the user's cache (`$XDG_CACHE
 and is built again when one of its sources changes. Tests nothing.
 """
 
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ from tests.documents import ROOT
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "parley"
 _PROTO = ROOT / "proto"
+_UNREACHED = re.compile(
+    r"\w*(Connection|Timeout|Resolution|Proxy)Error|E(NOTFOUND|CONNREFUSED|CONNRESET|TIMEDOUT)|EAI_AGAIN|dial tcp"
+)
+"""What pip, npm and go print where they reach no registry."""
 
 
 def go_caller() -> Path:
@@ -29,15 +34,15 @@ def go_caller() -> Path:
 
     def install_plugins(folder: Path) -> None:
         _copy(source, folder, "go.mod", "go.sum")
-        _do(go, "install", "tool", cwd=folder, GOBIN=str(folder), GOFLAGS="")
+        do(go, "install", "tool", cwd=folder, GOBIN=str(folder), GOFLAGS="")
 
     def build(folder: Path) -> None:
         _copy(source, folder, "go.mod", "go.sum", "main.go")
         _generate(folder, "go", plugins)
-        _do(go, "build", "-o", "caller", ".", cwd=folder, GOFLAGS="")
+        do(go, "build", "-o", "caller", ".", cwd=folder, GOFLAGS="")
 
-    plugins = _made("go-plugins", [source / "go.mod", source / "go.sum"], install_plugins)
-    return _made("go-caller", _all_sources(source), build) / "caller"
+    plugins = made("go-plugins", [source / "go.mod", source / "go.sum"], install_plugins)
+    return made("go-caller", _all_sources(source), build) / "caller"
 
 
 def typescript_caller() -> Path:
@@ -49,17 +54,17 @@ def typescript_caller() -> Path:
 
     def install(folder: Path) -> None:
         _copy(source, folder, "package.json", "package-lock.json")
-        _do(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error", cwd=folder)
+        do(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error", cwd=folder)
 
     def build(folder: Path) -> None:
         _copy(source, folder, "package.json", "tsconfig.json", "caller.ts")
         (folder / "node_modules").symlink_to(packages)
         _generate(folder, "typescript", packages / ".bin")
-        _do(str(packages / ".bin" / "tsc"), cwd=folder)
+        do(str(packages / ".bin" / "tsc"), cwd=folder)
 
     locks = [source / "package.json", source / "package-lock.json"]
-    packages = _made("typescript-packages", locks, install) / "node_modules"
-    return _made("typescript-caller", _all_sources(source), build) / "dist" / "caller.js"
+    packages = made("typescript-packages", locks, install) / "node_modules"
+    return made("typescript-caller", _all_sources(source), build) / "dist" / "caller.js"
 
 
 def needed(name: str) -> str:
@@ -87,20 +92,21 @@ def _copy(source: Path, folder: Path, *names: str) -> None:
         shutil.copy(source / name, folder)
 
 
-def _made(name: str, sources: Iterable[Path], make: Callable[[Path], None]) -> Path:
-    """A folder in the cache that was made of these sources, whole, whoever else makes it now."""
+def made(name: str, sources: Iterable[Path], make: Callable[[Path], None]) -> Path:
+    """A folder in the cache that was made of these sources, whole. Another process that needs it meanwhile waits."""
     digest = hashlib.sha256()
     for path in sources:
         digest.update(f"{path.relative_to(ROOT)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
-    made = _CACHE / f"{name}-{digest.hexdigest()[:16]}"
-    if not made.exists():
+    folder = _CACHE / f"{name}-{digest.hexdigest()[:16]}"
+    if not folder.exists():
         _CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_CACHE) as scratch:
-            (folder := Path(scratch) / "made").mkdir()
-            make(folder)
-            with suppress(OSError):  # another run was first
-                folder.rename(made)
-    return made
+        with (_CACHE / f"{name}.lock").open("w") as lock, tempfile.TemporaryDirectory(dir=_CACHE) as scratch:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                (whole := Path(scratch) / "made").mkdir()
+                make(whole)
+                whole.rename(folder)
+    return folder
 
 
 def _generate(folder: Path, language: str, plugins: Path) -> None:
@@ -108,12 +114,15 @@ def _generate(folder: Path, language: str, plugins: Path) -> None:
     buf = Path(sys.executable).parent / "buf"
     template = f"buf.gen.{language}.yaml"
     path = f"{plugins}:{os.environ['PATH']}"
-    _do(str(buf), "generate", "--template", template, "-o", str(folder), cwd=_PROTO, PATH=path)
+    do(str(buf), "generate", "--template", template, "-o", str(folder), cwd=_PROTO, PATH=path)
 
 
-def _do(*command: str, cwd: Path, **environment: str) -> None:
+def do(*command: str, cwd: Path, **environment: str) -> None:
+    """Run a command. Fails the test where it fails; skips it where no package registry is reached."""
     ended = subprocess.run(
         command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
+    if ended.returncode and (unreached := _UNREACHED.search(ended.stdout + ended.stderr)):
+        pytest.skip(f"no package registry is reached ({unreached[0]}) by `{' '.join(command)}`")
     if ended.returncode:
         pytest.fail(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
