@@ -85,6 +85,10 @@ class Upstream:
         """Why a real server would refuse the request."""
         return None
 
+    def answer_to(self, request: Request) -> Answer:
+        """The next answer of the script; its last one again and again."""
+        return self._answers[min(len(self.requests), len(self._answers)) - 1]
+
     async def arrived(self, count: int) -> list[Request]:
         """The first requests, once there are that many."""
         async with asyncio.timeout(20):
@@ -113,7 +117,7 @@ class Upstream:
             while (request := await _read(reader)) is not None:
                 self.requests.append(request)
                 self.received.set()
-                answer = self._answers[min(len(self.requests), len(self._answers)) - 1]
+                answer = self.answer_to(request)
                 if flaw := self.flaw_in(request):
                     self.flaws.append(flaw)
                     status = 422 if flaw.startswith("extra_forbidden") else 400
