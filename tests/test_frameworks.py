@@ -7,12 +7,15 @@ Does not test the frameworks, and not what the service's answers look like in fu
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.conftest import Service
+from tests.documents import text_of
 from tests.frameworks.expected import EXPECTED
 from tests.frameworks.forecaster import Forecaster
 from tests.frameworks.installed import FOLDER, node_with_packages, python_with
@@ -93,3 +96,19 @@ async def test_example_of_a_framework_does_what_it_does_elsewhere(
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 async def test_every_example_of_a_framework_is_compared(framework: str, examples: Examples) -> None:
     assert [*await examples(framework)] == [*EXPECTED[framework]]
+
+
+def test_examples_are_connected_as_the_page_shows() -> None:
+    [table] = re.findall(
+        r"^\| framework \|.*\n\|[-|]+\n((?:\|.*\n)+)", text_of("docs/clients.md"), re.MULTILINE
+    )
+    shown = re.findall(r"`(.+?)`", table)
+    used = "".join(_on_one_line(FOLDER / framework.script) for framework in FRAMEWORKS.values())
+
+    assert len(table.splitlines()) == len(FRAMEWORKS) + 1
+    assert [code for code in shown if "".join(code.split()) not in used] == []
+
+
+def _on_one_line(script: Path) -> str:
+    """Its text without white space, and without the comma behind the last argument of a call on several lines."""
+    return re.sub(r",(?=[)}])", "", "".join(script.read_text().split()))

@@ -11,7 +11,6 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel, field_validator
 from run_examples import API_KEY, ASSISTANT, BASE_URL, run
 
-client = AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY)
 INPUT: Any = [{"role": "system", "content": "Extract."}, {"role": "user", "content": "Rome has 24 °C"}]
 
 
@@ -70,7 +69,10 @@ EXAMPLES: list[Callable[[Any], Awaitable[Any]]] = [whole, with_completion, parti
 
 run(
     {
-        f"{name} {example.__name__}": (example, instructor.from_openai(client, mode=mode))
+        f"{name} {example.__name__}": (
+            example,
+            instructor.from_openai(AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY), mode=mode),
+        )
         for name, mode in MODES.items()
         for example in EXAMPLES
     }
