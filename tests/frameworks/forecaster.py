@@ -1,7 +1,7 @@
 """A model that holds the dialogues of the examples, behind a provider that refuses what a real one refuses.
 
 It asks the tools it is offered about every city of the user's last text, hands over where a tool says so, and then
-answers in the form that is wanted. Tests nothing.
+answers in the form that is wanted. "Please break off" and "at length" make it do so. Tests nothing.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.upstream import Answer, CustomUpstream, Request, chunk, openai_stream, usage_chunk
+from tests.upstream import CUT, Answer, CustomUpstream, Request, chunk, openai_stream, usage_chunk
 
 CITIES = ("Rome", "Oslo")
 ANSWER = {"city": "Rome", "celsius": 24}
@@ -29,7 +29,10 @@ class Forecaster(CustomUpstream):
         messages = body["messages"]
         if calls := list(_calls(messages, tools, body.get("tool_choice"))):
             return _called(calls, 1 + sum(len(message.get("tool_calls") or ()) for message in messages))
-        return _said(_text(messages, body.get("response_format")))
+        text = _text(messages, body.get("response_format"))
+        if "break off" in _asked(messages):
+            return Answer([*_said(text).pieces[:2], CUT])
+        return _said(text, finish="length" if "at length" in _asked(messages) else "stop")
 
 
 def _calls(
@@ -131,10 +134,10 @@ def _called(calls: list[tuple[str, dict[str, Any]]], first: int) -> Answer:
     )
 
 
-def _said(text: str) -> Answer:
+def _said(text: str, finish: str = "stop") -> Answer:
     return openai_stream(
         chunk({"role": "assistant", "content": ""}),
         *(chunk({"content": word}) for word in re.findall(r"\s*\S+", text)),
-        chunk(finish="stop"),
+        chunk(finish=finish),
         usage_chunk(3, 2),
     )

@@ -136,6 +136,18 @@ const examples = {
     return (await generateText({ model, messages: [{ role: "user", content }] })).text;
   },
 
+  async brokenOff(model) {
+    const { fullStream } = streamText({ model, prompt: "Please break off", maxRetries: 0, onError: () => {} });
+    const parts = await collected(fullStream);
+    const [{ error }] = parts.filter((part) => part.type === "error");
+    return { last: parts.at(-1).finishReason ?? parts.at(-1).type, why: error.message };
+  },
+
+  async cutShort(model) {
+    const { text, finishReason } = await generateText({ model, prompt: "Talk at length" });
+    return { text, finishReason };
+  },
+
   async refused(model) {
     try {
       await generateText({ model, prompt: "Hello", maxRetries: 0, temperature: 3 });

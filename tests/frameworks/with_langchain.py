@@ -14,7 +14,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
-from openai import BadRequestError
+from openai import APIError, BadRequestError
 from pydantic import BaseModel
 from run_examples import API_KEY, ASSISTANT, BASE_URL, run
 
@@ -151,6 +151,20 @@ async def images(model: ChatOpenAI) -> Any:
     return (await model.ainvoke([HumanMessage(content=content)])).text
 
 
+async def broken_off(model: ChatOpenAI) -> Any:
+    try:
+        async for _ in model.astream("Please break off"):
+            pass
+    except (APIError, ValueError) as error:
+        return "ended before it was complete" in str(error)
+
+
+async def cut_short(model: ChatOpenAI) -> Any:
+    answer = await model.ainvoke("Talk at length")
+    how = answer.response_metadata
+    return [answer.text, how.get("finish_reason") or how["incomplete_details"]["reason"]]
+
+
 async def refused(model: ChatOpenAI) -> Any:
     try:
         await model.bind(temperature=3).ainvoke("Hello")
@@ -192,6 +206,8 @@ BOTH: list[Example] = [
     agent_with_provider_strategy,
     agent_with_tool_strategy,
     images,
+    broken_off,
+    cut_short,
     refused,
 ]
 OF_RESPONSES: list[Example] = [previous_response, unstored]

@@ -107,6 +107,15 @@ async def bridged() -> Any:
     return "".join([chunk.choices[0].delta.content or "" async for chunk in chunks])
 
 
+async def broken_off() -> Any:
+    messages = [{"role": "user", "content": "Please break off"}]
+    try:
+        async for _ in await litellm.acompletion(**TO, messages=messages, stream=True):
+            pass
+    except Exception as error:  # it has many classes for this
+        return "ended before it was complete" in str(error)
+
+
 async def refused() -> Any:
     try:
         await litellm.acompletion(**TO, messages=[{"role": "user", "content": "Hello"}], temperature=3)
@@ -142,6 +151,7 @@ EXAMPLES = [
     streamed_responses,
     responses_tools,
     bridged,
+    broken_off,
     refused,
     unknown_model,
 ]

@@ -19,7 +19,7 @@ from agents import (
     set_tracing_disabled,
 )
 from agents.exceptions import AgentsException
-from openai import AsyncOpenAI, BadRequestError
+from openai import APIError, AsyncOpenAI, BadRequestError
 from pydantic import BaseModel
 from run_examples import API_KEY, ASSISTANT, BASE_URL, run
 
@@ -109,6 +109,15 @@ async def local_session(model: Model) -> Any:
     return (await Runner.run(agent, "What is my name?", session=session)).final_output
 
 
+async def broken_off(model: Model) -> Any:
+    result = Runner.run_streamed(Agent(name="Assistant", model=model), "Please break off")
+    try:
+        async for _ in result.stream_events():
+            pass
+    except (APIError, AgentsException) as error:
+        return "ended before it was complete" in str(error)
+
+
 async def refused(model: Model) -> Any:
     agent = Agent(name="Assistant", model=model, model_settings=ModelSettings(temperature=3))
     try:
@@ -188,6 +197,7 @@ BOTH: list[Example] = [
     handoff,
     agent_as_tool,
     local_session,
+    broken_off,
     refused,
 ]
 OF_RESPONSES: list[Example] = [

@@ -122,6 +122,19 @@ async def images(model: Model) -> Any:
     return (await Agent(model).run(["What is on it?", image])).output
 
 
+async def broken_off(model: Model) -> Any:
+    try:
+        async with Agent(model).run_stream("Please break off") as result:
+            await result.get_output()
+    except ModelHTTPError as error:
+        return "ended before it was complete" in str(error)
+
+
+async def cut_short(model: Model) -> Any:
+    result = await Agent(model).run("Talk at length")
+    return [result.output, result.response.finish_reason]
+
+
 async def refused(model: Model) -> Any:
     try:
         await Agent(model, model_settings={"temperature": 3}).run("Hello")
@@ -164,6 +177,8 @@ BOTH: list[Example] = [
     history,
     delegation,
     images,
+    broken_off,
+    cut_short,
     refused,
 ]
 OF_RESPONSES: list[Example] = [previous_response, conversation]
