@@ -25,6 +25,7 @@ from server.agents.tools import function_of, is_run_here
 from server.backends.backend import ModelRequest
 from server.content.inputs import INSTRUCTING
 from server.content.json_values import struct_from, to_python
+from server.content.schemas import in_order
 from server.content.well_formed import well_formed
 from server.core.errors import NotFound
 from server.core.offload import in_thread
@@ -262,7 +263,7 @@ class Context:
             messages=self._given(),
             temperature=settings.temperature if options.temperature is None else options.temperature,
             max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
-            tools=[offer.function for offer in self.offers.values()],
+            tools=[in_order(offer.function) for offer in self.offers.values()],
             thinking=settings.thinking,
             top_p=options.top_p,
             stop=options.stop,
@@ -272,7 +273,7 @@ class Context:
             presence_penalty=options.presence_penalty,
             tool_choice=tool_choice,
             parallel_tool_calls=options.parallel_tool_calls,
-            response_format=options.response_format,
+            response_format=in_order(options.response_format),
             reasoning_effort=options.reasoning_effort,
             reasoning_summary=options.reasoning_summary,
             more=options.more,
