@@ -64,11 +64,18 @@ async def examples(service: Service, forecaster: Forecaster) -> Examples:
         "PARLEY_ASSISTANT": "weather-bot",
     }
     printed: dict[str, dict[str, Any]] = {}
+    failed: dict[str, BaseException] = {}
 
     async def run(name: str) -> dict[str, Any]:
+        if name in failed:
+            raise failed[name]
         if name not in printed:
-            command = await asyncio.to_thread(FRAMEWORKS[name].command)
-            printed[name] = await _printed_by(command, environment)
+            try:
+                command = await asyncio.to_thread(FRAMEWORKS[name].command)
+                printed[name] = await _printed_by(command, environment)
+            except (pytest.skip.Exception, pytest.fail.Exception, AssertionError) as error:
+                failed[name] = error  # an installation that fails takes too long to be tried by every test
+                raise
         return printed[name]
 
     return run
