@@ -139,6 +139,8 @@ async def test_failure_of_another_request_takes_nothing_away(talk, org):
     first = await talk.ask(**asked, input="My name is Ada")
 
     assert await talk.error(**asked, input="Hello", temperature=9) == (400, "invalid_argument", "temperature")
+    mcp = [{"type": "mcp", "server_label": "x", "server_url": "https://mcp.example.com/mcp"}]
+    assert await talk.error(**asked, input="Hello", tools=mcp) == (400, "invalid_argument", "tools[0].type")
     last = await talk.ask(**asked, input="What is my name?", previous_response_id=first["id"])
 
     assert "Ada" in text_of(last)

@@ -277,7 +277,7 @@ ECHOED = {
                 "truncation": "auto",
             }.items()
         },
-        "tools.type: custom, mcp": {"tools": [{"type": "custom", "name": "look"}]},
+        "tools.type: custom": {"tools": [{"type": "custom", "name": "look"}]},
         "reasoning.summary": {"reasoning": {"summary": "auto"}},
         "reasoning.generate_summary": {"reasoning": {"generate_summary": "auto"}},
     },
@@ -301,7 +301,7 @@ async def test_what_is_echoed_is_in_the_answer(caller, title, name):
     assert echoed == sent_value
 
 
-UNUSED = {"tools.type: custom, mcp": "tools[0].type", "reasoning.generate_summary": "reasoning.summary"}
+UNUSED = {"tools.type: custom": "tools[0].type", "reasoning.generate_summary": "reasoning.summary"}
 
 
 @pytest.mark.parametrize(("title", "name"), matrix("unused"))
@@ -348,7 +348,7 @@ REFUSED: dict[str, dict[str, Iterable[Any]]] = {
         "reasoning.mode": [{"mode": "pro"}, {"mode": 5}],
         "tools.type": [
             [{"type": kind, "name": "x"}]
-            for kind in sorted(kinds_in(SDK["Responses"]["tools"]) - {"function", "custom", "mcp"})
+            for kind in sorted(kinds_in(SDK["Responses"]["tools"]) - {"function", "custom"})
         ],
         "tool_choice.type": [
             {"type": kind, "name": "x"}

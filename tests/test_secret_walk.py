@@ -190,7 +190,7 @@ ALSO = {
     ("CountInputTokensRequest", "tool_choice"): {"type": "allowed_tools", "tools": []},
     ("CountInputTokensRequest", "tools"): {"type": "function", "name": "look"},
     ("CreateResponseRequest", "tool_choice"): {"type": "allowed_tools", "tools": []},
-    ("CreateResponseRequest", "tools"): {"type": "mcp", "server_url": NOWHERE},
+    ("CreateResponseRequest", "tools"): {"type": "function", "name": "look", "server_url": NOWHERE},
     ("CreateConversationRequest", "items"): {"role": "user", "content": "hi"},
     ("CreateItemsRequest", "items"): {"role": "user", "content": "hi"},
     ("Tool", "type"): "apiRequest",

@@ -242,6 +242,30 @@ async def test_custom_tool_is_echoed_and_not_offered(sdk):
     assert [tool.type for tool in response.tools] == ["custom"]
 
 
+MCP = {
+    "type": "mcp",
+    "server_label": "deepwiki",
+    "server_url": "https://user:hunter2@mcp.example.com/mcp",
+    "headers": {"x-token": "hunter2"},
+    "authorization": "hunter2",
+    "require_approval": "never",
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_tools_of_an_mcp_server_are_refused_with_what_to_send_instead(sdk, stream):
+    with pytest.raises(openai.BadRequestError) as refused:
+        await sdk.responses.create(model="demo", input=QUESTION, tools=[FLAT, MCP], stream=stream)
+    with pytest.raises(openai.BadRequestError) as not_counted:
+        await sdk.responses.input_tokens.count(model="demo", input=QUESTION, tools=[FLAT, MCP])
+
+    for error in refused.value, not_counted.value:
+        assert error.param == "tools[1].type"
+        assert "MCP servers are not called from here" in error.message
+        assert "send each as a function" in error.message
+        assert "hunter2" not in error.message
+
+
 @pytest.mark.parametrize(
     ("tool", "param"),
     [

@@ -316,7 +316,7 @@ _MESSAGES: Schema = {
 }
 _PASSED_OVER: Schema = {
     "description": "A tool that is passed over with a warning.",
-    **_object("type", type={"enum": ["custom", "mcp"]}),
+    **_object("type", type={"enum": ["custom"]}),
 }
 VALUES: dict[str, Schema] = {
     "CreateChatRequest.input": ref("Input"),

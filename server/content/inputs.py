@@ -47,7 +47,7 @@ _ITEM_TYPES = (
     "item_reference",
     *sorted(IGNORED),
 )
-_NOT_HOSTED = ("custom", "mcp")
+_NOT_HOSTED = ("custom",)
 """Kinds of tools of the Responses interface that are passed over with a warning."""
 _FUNCTION_NAME = re.compile(FUNCTION_NAME)
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
@@ -170,21 +170,28 @@ def _check_state(state: ProviderState, field: str) -> None:
 def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:
     """Return a request's function tools, flat (Responses) or nested (completions), in the nested form.
 
-    Custom tools and those of MCP servers are left out, or refused with `only_functions`. Raises InvalidArgument,
-    also for hosted tools, which OpenAI's own servers run: a caller would wait for them in vain.
+    Custom tools are left out, or refused with `only_functions`. Raises InvalidArgument, also for tools of MCP
+    servers and for hosted tools, which OpenAI's own servers run: a caller would wait for them in vain.
     """
     found = []
     for index, tool in enumerate(tools):
         if (given := to_python(tool)).get("type", "function") == "function":
             found.append(_function_tool(given, f"{field}[{index}]"))
         elif only_functions or given["type"] not in _NOT_HOSTED:
-            kind = str(given["type"])[:40]
-            raise InvalidArgument.of(
-                f"{field}[{index}].type",
-                f"must be function, not {kind}: nothing here runs hosted tools, and no other tools are offered; send a "
-                "function of your own, or give the assistant an apiRequest tool",
-            )
+            raise InvalidArgument.of(f"{field}[{index}].type", _not_run(str(given["type"])[:40]))
     return found
+
+
+def _not_run(kind: str) -> str:
+    if kind == "mcp":
+        return (
+            "must be function, not mcp: MCP servers are not called from here; list the server's tools in your own "
+            "program, send each as a function, and answer its calls"
+        )
+    return (
+        f"must be function, not {kind}: nothing here runs hosted tools, and no other tools are offered; send a "
+        "function of your own, or give the assistant an apiRequest tool"
+    )
 
 
 def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
