@@ -567,12 +567,13 @@ def _put_back(connection, chats, events):
 
 
 async def test_next_turn_of_a_session_reads_what_a_killed_server_had_emitted(lab):
-    new = TurnResolver(lab.store, None, lab.now).new_session(lab.caller, lab.turn().agent)
+    resolver = TurnResolver(lab.store, None, lab.now)
+    new = resolver.new_session(lab.caller, lab.turn().agent)
     await lab.store.sessions.create(new)
     session = await lab.store.sessions.find(lab.caller.scope, new.session.id)
     await killed(lab, lab.turn("one", session=session))
 
-    await lab.engine(delta("Yes"), STOP).run(lab.turn("two", session=session))
+    await lab.engine(delta("Yes"), STOP).run(lab.turn("two", session=session, renew=resolver._joined_again))
 
     history = await lab.store.sessions.history(session)
     assert [message.content.string_value for message in history] == ["one", "Hel", "two", "Yes"]

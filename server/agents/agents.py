@@ -239,12 +239,17 @@ class Agents:
         return None
 
     async def stored(
-        self, caller: Caller, assistant_id: str | None, overrides: dict[str, Any] | None = None
+        self,
+        caller: Caller,
+        assistant_id: str | None,
+        overrides: dict[str, Any] | None = None,
+        *,
+        version: int | None = None,
     ) -> Agent:
-        """Return the stored assistant of this id. Raises NotFound, also for an invalid id."""
-        return await self._of(
-            caller, await self._store.assistants.get(caller.org_id, assistant_id), overrides
-        )
+        """Return the stored assistant of this id. Raises NotFound, also for an invalid id. `version` is its
+        version, when the caller has just read it."""
+        document = await self._store.assistants.get(caller.org_id, assistant_id, version)
+        return await self._of(caller, document, overrides)
 
     async def named_by_model(self, caller: Caller, who: Who) -> Agent | None:
         """Return the stored assistant whose id or name is `who.model`, or the model PROVIDER/MODEL without an
@@ -295,8 +300,11 @@ class Agents:
         private: dict[str, Any] | None,
         state: ConversationState | None,
         overrides: dict[str, Any] | None = None,
+        *,
+        version: int | None = None,
     ) -> Agent | None:
-        """Return the agent that answered in a stored Chat or Session; None when it names none.
+        """Return the agent that answered in a stored Chat or Session; None when it names none. `version` is that of
+        its assistant, when the caller has just read it.
 
         Raises FailedPrecondition when that assistant is gone.
         """
@@ -313,7 +321,7 @@ class Agents:
                 squad = await self._store.squads.get(caller.org_id, record.squad_id)
                 return await self._squad(caller, squad.content, state, overrides=overrides, squad_id=squad.id)
             if record.HasField("assistant_id"):
-                return await self.stored(caller, record.assistant_id, overrides)
+                return await self.stored(caller, record.assistant_id, overrides, version=version)
         except NotFound:
             raise FailedPrecondition(
                 "the assistant of this conversation was deleted; begin a new one"

@@ -19,8 +19,8 @@ from server.core.errors import InvalidArgument
 from server.core.ids import parse_id
 from server.core.outbound.guard import AllowedHosts
 from server.delivery import webhooks
-from server.storage.database import Connection
-from server.storage.documents import content_in, version_in
+from server.storage.database import Connection, Cursor
+from server.storage.documents import content_in, version_in, version_of
 from server.storage.outbox import Delivery, Record
 
 TYPES = frozenset({"chat.created", "chat.deleted", "session.created", "session.updated", "session.deleted"})
@@ -78,14 +78,23 @@ class ServerEvents:
         record: Record,
         private: Mapping[str, Any] | None,
         body_of: Callable[[], Record],
-    ) -> list[Delivery]:
-        """The event for a change of a Chat or Session, if its assistant's server subscribes to it."""
-        try:
-            server = self._server_of(connection, record, private or {})
-            return [self._event(kind, body_of(), server)] if server and kind in server.types else []
-        except Exception as failure:  # the change is recorded even when its event cannot be composed
-            log.error("event cannot be composed", type=kind, exc_info=failure)
-            return []
+    ) -> Callable[[], list[Delivery]]:
+        """Look for the server of the assistant of a Chat or Session; return what makes the event for a change
+        of it, if that server subscribes to it."""
+        masked = private or {}
+        version: Cursor | None = None
+        if not masked.keys() & {"assistant", "squad"} and _answers_alone(record):
+            version = version_of(connection, "assistants", record.org_id, record.assistant_id)
+
+        def composed() -> list[Delivery]:
+            try:
+                server = self._server_of(connection, record, masked, version)
+                return [self._event(kind, body_of(), server)] if server and kind in server.types else []
+            except Exception as failure:  # the change is recorded even when its event cannot be composed
+                log.error("event cannot be composed", type=kind, exc_info=failure)
+                return []
+
+        return composed
 
     def _event(self, kind: str, record: Record, server: Server) -> Delivery:
         shown = record
@@ -105,7 +114,9 @@ class ServerEvents:
             target=server.target,
         )
 
-    def _server_of(self, connection: Connection, record: Record, private: Mapping[str, Any]) -> Server | None:
+    def _server_of(
+        self, connection: Connection, record: Record, private: Mapping[str, Any], version: Cursor | None
+    ) -> Server | None:
         """The server of the assistant that answers a record; None also when its host may not be called."""
         if "assistant" in private:
             server = Server.of(private["assistant"])
@@ -115,10 +126,10 @@ class ServerEvents:
             server = (
                 Server.of(own)
                 if isinstance(own, dict)
-                else self._stored(connection, record.org_id, parse_id(str(member.get("assistantId"))))
+                else self._first_member(connection, record.org_id, parse_id(str(member.get("assistantId"))))
             )
-        elif record.HasField("assistant_id"):
-            server = self._stored(connection, record.org_id, record.assistant_id)
+        elif version is not None:
+            server = self._stored(connection, record.org_id, record.assistant_id, version)
         else:
             server = None
         return server if server and self._may_be_called(server) else None
@@ -132,11 +143,17 @@ class ServerEvents:
         squad: dict[str, Any] = orjson.loads(content_in(connection, "squads", record.org_id, record.squad_id))
         return squad
 
-    def _stored(self, connection: Connection, org_id: str, assistant_id: str | None) -> Server | None:
-        version = version_in(connection, "assistants", org_id, assistant_id)
-        if version is None:
+    def _first_member(self, connection: Connection, org_id: str, assistant_id: str | None) -> Server | None:
+        version = version_of(connection, "assistants", org_id, assistant_id)
+        return self._stored(connection, org_id, assistant_id, version)
+
+    def _stored(
+        self, connection: Connection, org_id: str, assistant_id: str | None, version: Cursor
+    ) -> Server | None:
+        found = version.fetchone()
+        if found is None:
             return None
-        key = (org_id, str(assistant_id), version)
+        key = (org_id, str(assistant_id), found[0])
         if key not in self._known:
             if len(self._known) >= _CACHED:
                 self._known.clear()
@@ -159,3 +176,8 @@ def _secret(document: Mapping[str, Any]) -> str | None:
         if credential.get("provider") == "webhook" and isinstance(key := credential.get("apiKey"), str):
             return key
     return None
+
+
+def _answers_alone(record: Record) -> bool:
+    """Whether a stored assistant answers a record, and no squad."""
+    return record.HasField("assistant_id") and not record.HasField("squad_id")

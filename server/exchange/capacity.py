@@ -51,10 +51,15 @@ class Capacity:
         self._measuring: dict[str, asyncio.Task[None]] = {}
         self._one_at_a_time = asyncio.Lock()
 
+    def most_read(self, caller: Caller, *, summary: bool) -> int:
+        """Return the size in bytes beyond which `check`, or for a summary `check_summary`, raises anyway."""
+        most = self._exchange if summary else self._most(caller)
+        return int(min(most, threads.LAST))
+
     def check(self, caller: Caller, stored: int, input_messages: Sequence[Message]) -> None:
         """Raise ConversationFull when history and input exceed what an exchange may read; otherwise as
         `reserve`."""
-        most = min(self._exchange, self._publishable_exchange) if caller.is_publishable else self._exchange
+        most = self._most(caller)
         if stored and stored + threads.size_of(input_messages) > most:
             raise ConversationFull(stored, most)
         self.reserve(caller, input_messages)
@@ -81,6 +86,9 @@ class Capacity:
         sent = self._sent[key] = self._sent.get(key, 0) + max(_LEAST, threads.size_of(input_messages))
         if key not in self._measured_bytes or sent * _MEASURED_EACH >= self._publishable_key:
             self._measure(caller)
+
+    def _most(self, caller: Caller) -> float:
+        return min(self._exchange, self._publishable_exchange) if caller.is_publishable else self._exchange
 
     async def settle(self) -> None:
         """Wait for the measurements that are in progress."""

@@ -145,18 +145,18 @@ class Engine:
             return await self._load(turn, locks, streamed=streamed)
 
     async def _locked(self, turn: Turn, name: str, locks: AsyncExitStack) -> Turn:
-        """Return the turn as it stands after the wait for the lock."""
+        """Return the turn as it stands after the wait for the lock, with the answer of an exchange that was
+        broken off before it."""
         await locks.enter_async_context(self._session_queue.locked(f"{turn.caller.org_id}:{name}", turn.noun))
-        if turn.session is not None:
-            await self._recovery.last_of(turn.caller.org_id, turn.session.session.id)
-        return await turn.renew(turn) if turn.renew else turn
+        if turn.renew is None:
+            return turn
+        renewed = await turn.renew(turn)
+        if renewed.session is not None and renewed.session.in_progress is not None:
+            await self._recovery.one(turn.caller.org_id, renewed.session.in_progress)
+            renewed = await turn.renew(turn)
+        return renewed
 
     async def _load(self, turn: Turn, locks: AsyncExitStack, *, streamed: bool) -> Run:
-        size = await self._size(turn)
-        if turn.summarises:
-            self._capacity.check_summary(size)
-        else:
-            self._capacity.check(turn.caller, size, turn.input_messages)
         history = await self._history(turn)
         if not (history or turn.input_messages or turn.summarises):
             raise InvalidArgument.of(turn.input_field, f"is required: the {turn.noun} has no messages yet")
@@ -253,21 +253,26 @@ class Engine:
         if run.is_full:
             raise _OutputFull
 
-    async def _size(self, turn: Turn) -> int:
-        """Return the size of the context in bytes; the context itself is read only if that is within the
-        limits."""
-        if turn.session is not None:
-            return await self._store.sessions.size(turn.session)
-        if turn.previous is not None:
-            return await self._store.chats.size(turn.previous)
-        return turn.remembered.size if turn.remembered is not None else 0
-
     async def _history(self, turn: Turn) -> list[Message]:
+        """Return the context, which is read only if its size is within the limits."""
+        size, history = await self._within(
+            turn, self._capacity.most_read(turn.caller, summary=turn.summarises)
+        )
+        if turn.summarises:
+            self._capacity.check_summary(size)
+        else:
+            self._capacity.check(turn.caller, size, turn.input_messages)
+        assert history is not None
+        return history
+
+    async def _within(self, turn: Turn, most_bytes: int) -> tuple[int, list[Message] | None]:
         if turn.session is not None:
-            return await self._store.sessions.history(turn.session)
+            return await self._store.sessions.within(turn.session, most_bytes)
         if turn.previous is not None:
-            return await self._store.chats.history(turn.previous)
-        return list(turn.remembered.messages) if turn.remembered is not None else []
+            return await self._store.chats.within(turn.previous, most_bytes)
+        if turn.remembered is not None:
+            return turn.remembered.size, list(turn.remembered.messages)
+        return 0, []
 
     async def _with_states(self, turn: Turn) -> Sequence[Message]:
         settings = turn.agent.member.settings

@@ -74,12 +74,6 @@ class Recovery:
             finally:
                 await self._peers.unlock(lock_of(chat_id))
 
-    async def last_of(self, org_id: str, session_id: str) -> None:
-        """Complete the last exchange of a session whose lock the caller holds: the next exchange reads its
-        answer."""
-        if chat_id := await self._chats.last_in_progress(org_id, session_id):
-            await self.one(org_id, chat_id)
-
     async def _look_again(self) -> None:
         while True:
             await asyncio.sleep(_LOOKS_AGAIN_SECONDS)

@@ -169,7 +169,9 @@ class TurnResolver:
                 reason="CHAT_IN_PROGRESS",
             )
         state = previous.record.state if previous.record.HasField("state") else None
-        going_on = await self._going_on(asked, previous.chat, previous.private, state, agent)
+        going_on = await self._going_on(
+            asked, previous.chat, previous.private, state, agent, previous.assistant_version
+        )
         return replace(_turn(asked, going_on), previous=previous)
 
     async def of_message(
@@ -221,14 +223,20 @@ class TurnResolver:
         private: dict[str, Any] | None,
         state: ConversationState | None,
         agent: Agent | None,
+        version: int | None = None,
     ) -> Agent:
         """Return who answers after a chat: the agent that the request names, otherwise the one that answered
-        there; of a squad, its active member."""
+        there; of a squad, its active member. `version` is that of its assistant, when it has just been read."""
         if named := await self._named(asked, state):
             return named
         if another := _another(agent, chat.assistant_id):
             return another
-        return await self._agents.again(asked.caller, chat, private, state, _overrides_of(asked)) or _nobody()
+        return (
+            await self._agents.again(
+                asked.caller, chat, private, state, _overrides_of(asked), version=version
+            )
+            or _nobody()
+        )
 
     async def session(self, caller: Caller, session_id: str | None, noun: str = "session") -> StoredSession:
         """Return a session that accepts another exchange. Raises NotFound, or FailedPrecondition when it is
@@ -237,7 +245,7 @@ class TurnResolver:
         `noun` is the caller's word for it.
         """
         try:
-            stored = await self._store.sessions.find(caller.scope, session_id)
+            stored = await self._store.sessions.to_join(caller.scope, session_id)
         except NotFound:
             raise NotFound.of(noun, _NAMED.get(noun, ())) from None
         if stored.session.status == "completed":
@@ -274,7 +282,9 @@ class TurnResolver:
 
     async def agent_in(self, caller: Caller, session: StoredSession) -> Agent | None:
         """Return the agent of a session; None when each request has to name one."""
-        return await self._agents.again(caller, session.session, session.private, session.state)
+        return await self._agents.again(
+            caller, session.session, session.private, session.state, version=session.assistant_version
+        )
 
     def new_session(
         self,

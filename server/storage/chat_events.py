@@ -10,7 +10,7 @@ from typing import NamedTuple
 from generated.parley.v1.chat_pb2 import ChatEvent
 from generated.parley.v1.chat_record_pb2 import ChatEventBatch, ConversationState
 from generated.parley.v1.message_pb2 import ProviderState
-from server.storage.database import Connection
+from server.storage.database import Connection, Cursor
 
 _ORPHANS = (
     "NOT EXISTS (SELECT 1 FROM chats WHERE chats.org_id = chat_events.org_id AND id = chat_id "
@@ -50,30 +50,26 @@ def running_in(connection: Connection, org_id: str, session_id: str) -> list[str
     ]
 
 
-def insert(connection: Connection, batches: Sequence[EventBatch]) -> list[bool]:
-    """Store events of chats in progress, and return for each batch whether it was stored, which fails when
-    its chat is over or deleted.
+def insert(connection: Connection, batches: Sequence[EventBatch]) -> dict[int, Cursor]:
+    """Store events of chats in progress; return a cursor for each batch, by its place: its `rowcount`, which
+    need not be read before the commit, is 0 when the chat is over or deleted.
 
     The content of `started` is in the record, and a batch without anything else is not stored.
     """
-    written = [True] * len(batches)
     # In the order of their ids, as every transaction that locks several does.
     rows = sorted(
         (batch.chat_id, place, body) for place, batch in enumerate(batches) if (body := _body(batch))
     )
     for chat_id, _, _ in rows:
         lock(connection, chat_id)
-    cursors = [
-        connection.execute(
+    return {
+        place: connection.execute(
             "INSERT INTO chat_events (org_id, chat_id, sequence, body) SELECT ?1, ?2, ?3, ?4 WHERE EXISTS ("
             "SELECT 1 FROM chats WHERE org_id = ?1 AND id = ?2 AND status = 'in_progress')",
             [batches[place].org_id, chat_id, body.first, body.data],
         )
         for chat_id, place, body in rows
-    ]
-    for (_, place, _), cursor in zip(rows, cursors, strict=True):  # asked last: until then nothing is sent
-        written[place] = bool(cursor.rowcount)
-    return written
+    }
 
 
 def read(connection: Connection, org_id: str, chat_id: str) -> Sequence[ChatEventBatch]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -19,7 +19,7 @@ from server.core.errors import NotFound
 from server.storage import chat_events, threads
 from server.storage.chat_events import EventBatch
 from server.storage.completions import searchable
-from server.storage.database import Connection, Database
+from server.storage.database import Connection, Cursor, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.message_lookup import by_calls, by_ids
@@ -27,6 +27,7 @@ from server.storage.outbox import Delivery, Outbox
 from server.storage.scope import Scope
 from server.storage.sessions import NewSession, insert_session, lock_session
 from server.storage.stored_chats import (
+    ASSISTANT_VERSION,
     COLUMNS,
     StoredChat,
     context,
@@ -130,9 +131,11 @@ class Chats:
         """Put events of exchanges that have begun on disk, all of them or none; for each batch whether its chat is
         still in progress there."""
         size = sum(len(batch.events) for batch in batches)
-        return await self._database.write(
+        stored = await self._database.write(
             lambda connection: chat_events.insert(connection, batches), brief=size <= _BRIEF, line="journal"
         )
+        # Read after the commit, which therefore goes out with the statements.
+        return [place not in stored or stored[place].rowcount > 0 for place in range(len(batches))]
 
     async def in_progress(self) -> list[tuple[str, str]]:
         """Return (org id, chat id) of the chats in progress on disk, of any server, dead ones included."""
@@ -141,16 +144,6 @@ class Chats:
                 "SELECT org_id, id FROM chats WHERE status = 'in_progress'"
             ).fetchall()
         )
-
-    async def last_in_progress(self, org_id: str, session_id: str) -> str | None:
-        """Return the last chat of a session if it is in progress on disk."""
-        row = await self._database.read(
-            lambda connection: connection.execute(
-                "SELECT id, status FROM chats WHERE org_id = ? AND session_id = ? ORDER BY created_at DESC, id DESC LIMIT 1",
-                [org_id, session_id],
-            ).fetchone()
-        )
-        return row[0] if row and row[1] == "in_progress" else None
 
     async def running_in(self, org_id: str, session_id: str) -> list[str]:
         """Return the ids of a session's chats in progress on disk."""
@@ -189,17 +182,21 @@ class Chats:
         condition, parameters = scope.where()
         row = await self._database.read(
             lambda connection: connection.execute(
-                f"SELECT {COLUMNS} FROM chats WHERE id = ? AND {condition}", [chat_id, *parameters]
+                f"SELECT {COLUMNS}, {ASSISTANT_VERSION} FROM chats WHERE id = ? AND {condition}",
+                [chat_id, *parameters],
             ).fetchone()
         )
         if row is None:
             raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
-        return from_row(row)
+        return replace(from_row(row[:-1]), assistant_version=row[-1])
 
-    async def size(self, stored: StoredChat) -> int:
-        """Return the size in bytes of the context that a chat leaves."""
+    async def within(self, stored: StoredChat, most_bytes: int) -> tuple[int, list[Message] | None]:
+        """Return the size in bytes of the context that a chat leaves, and its messages, oldest first, unless they
+        have more than `most_bytes`."""
         return await self._database.read(
-            lambda connection: threads.size(connection, stored.chat.org_id, stored.thread_id, stored.last_seq)
+            lambda connection: threads.within(
+                connection, stored.chat.org_id, stored.thread_id, most_bytes, stored.last_seq
+            )
         )
 
     async def history(self, stored: StoredChat) -> list[Message]:
@@ -263,9 +260,9 @@ class Chats:
         listing = listing_of(request, scope, _FILTERS)
 
         def work(connection: Connection) -> tuple[list[Chat], PaginationMeta]:
+            total = connection.execute(*listing.count_all("chats"))  # read last: one round trip less
             chats, following = listed(connection, listing)
-            total = connection.execute(*listing.count_all("chats")).fetchone()[0]
-            return chats, listing.metadata(total, following)
+            return chats, listing.metadata(total.fetchone()[0], following)
 
         return await self._database.read(work, long=True)
 
@@ -332,15 +329,27 @@ class Chats:
 
 
 def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
-    """Write an exchange that is over, replacing its stored beginning; return whether the outbox has new rows."""
+    """Write an exchange that is over, replacing its stored beginning; return whether the outbox has new rows.
+
+    What has to be read is selected first, and read together; the rest goes out with the commit.
+    """
     chat, news = exchange.chat, bool(exchange.settles)
-    if exchange.begun:
-        _end(connection, chat.org_id, chat.id)
-    elif exchange.new_session:
+    ended = _end(connection, chat.org_id, chat.id) if exchange.begun else None
+    if exchange.new_session and not exchange.begun:
         news |= insert_session(connection, outbox, exchange.new_session)
     if exchange.settles:
         outbox.settle(connection, chat.org_id, exchange.settles)
-    thread_id, first_seq = _place(connection, exchange)
+    announce = outbox.announcement(
+        connection,
+        "chat.created",
+        chat,
+        exchange.private,
+        lambda: _alone(chat, exchange.input_messages, [*exchange.answered, *exchange.alternatives]),
+    )
+    place = _place(connection, exchange)
+    if ended is not None and not ended.rowcount:
+        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
+    thread_id, first_seq = place()
     output_seq = first_seq + len(exchange.input_messages)
     del chat.output[:]  # left by an earlier run of this work that failed half-way
     chat.output.extend(exchange.alternatives)
@@ -350,16 +359,7 @@ def _insert(connection: Connection, outbox: Outbox, exchange: Exchange) -> bool:
         connection, chat.org_id, thread_id, first_seq, [*exchange.input_messages, *exchange.answered]
     )
     news |= outbox.put(connection, exchange.deliveries)
-    return (
-        outbox.announce(
-            connection,
-            "chat.created",
-            chat,
-            exchange.private,
-            lambda: _alone(chat, exchange.input_messages, [*exchange.answered, *exchange.alternatives]),
-        )
-        or news
-    )
+    return announce() or news
 
 
 def _alone(chat: Chat, input_messages: Sequence[Message], output: Sequence[Message]) -> Chat:
@@ -378,17 +378,18 @@ def _begin(connection: Connection, outbox: Outbox, beginning: Exchange, batch: E
     if beginning.new_session:
         news = insert_session(connection, outbox, beginning.new_session)
     elif beginning.chat.HasField("session_id"):
-        _touch_session(connection, beginning.chat, beginning.record)
+        touched = _touch_session(connection, beginning.chat, beginning.record)
+        if not touched.rowcount:
+            raise NotFound("session not found", reason="SESSION_NOT_FOUND")
     _write(connection, beginning, batch.chat_id, 0, 0)
     chat_events.insert(connection, [batch])
     return news
 
 
-def _end(connection: Connection, org_id: str, chat_id: str) -> None:
-    """Delete the beginning of an exchange. Raises NotFound when the chat was deleted meanwhile."""
+def _end(connection: Connection, org_id: str, chat_id: str) -> Cursor:
+    """Delete the beginning of an exchange: one row, unless the chat was deleted meanwhile."""
     chat_events.delete(connection, org_id, chat_id)
-    if not connection.execute("DELETE FROM chats WHERE org_id = ? AND id = ?", [org_id, chat_id]).rowcount:
-        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
+    return connection.execute("DELETE FROM chats WHERE org_id = ? AND id = ?", [org_id, chat_id])
 
 
 def _write(
@@ -429,47 +430,55 @@ def _write(
     )
 
 
-def _place(connection: Connection, exchange: Exchange) -> tuple[str, int]:
-    """Return the thread that an exchange joins, and its first position there."""
+def _place(connection: Connection, exchange: Exchange) -> Callable[[], tuple[str, int]]:
+    """Select the thread that an exchange joins, and its first position there; return what reads them."""
     chat, previous = exchange.chat, exchange.previous
     if chat.HasField("session_id"):
-        thread_id = _touch_session(connection, chat, exchange.record)
-        return thread_id, threads.next_seq(connection, chat.org_id, thread_id)
+        _touch_session(connection, chat, exchange.record)
+        joined = threads.session_end(connection, chat.org_id, chat.session_id)
+        return lambda: _joined(joined)
     if previous is None:
-        return chat.id, 0
+        return lambda: (chat.id, 0)
     threads.lock(connection, chat.org_id, previous.thread_id)
-    if not _is_there(connection, previous):
-        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
+    there = connection.execute("SELECT 1 FROM chats WHERE org_id = ? AND id = ?", [chat.org_id, previous.id])
     end = threads.next_seq(connection, chat.org_id, previous.thread_id)
+    return lambda: _continued(connection, chat, previous, there, end.fetchone()[0])
+
+
+def _joined(session_end: Cursor) -> tuple[str, int]:
+    row: tuple[str, int] | None = session_end.fetchone()
+    if row is None:
+        raise NotFound("session not found", reason="SESSION_NOT_FOUND")
+    return row
+
+
+def _continued(
+    connection: Connection, chat: Chat, previous: StoredChat, there: Cursor, end: int
+) -> tuple[str, int]:
+    """Return the place at the end of the chain, or in a fork that begins here."""
+    if not there.fetchone() and not _has_messages(connection, previous):
+        raise NotFound("chat not found", reason="CHAT_NOT_FOUND")
     if previous.session_id is None and end == previous.last_seq + 1:
         return previous.thread_id, end
     threads.fork(connection, chat.org_id, chat.id, previous.thread_id, previous.last_seq)
     return chat.id, 0
 
 
-def _is_there(connection: Connection, stored: StoredChat) -> bool:
-    """Return whether a chat's messages still exist: the chat may be deleted while the model answers, and
-    another take its place."""
+def _has_messages(connection: Connection, stored: StoredChat) -> bool:
+    """Return whether the messages of a deleted chat still exist: another may have taken their place."""
     org_id = stored.chat.org_id
-    if connection.execute("SELECT 1 FROM chats WHERE org_id = ? AND id = ?", [org_id, stored.id]).fetchone():
-        return True
     last = threads.between(connection, org_id, stored.thread_id, stored.last_seq, stored.last_seq)
     return bool(last) and bool(last[0].id) and last[0].id == stored.record.message_id
 
 
-def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> str:
-    """Mark the session of a chat as changed now, with the chat's changes to it; return its thread."""
+def _touch_session(connection: Connection, chat: Chat, record: ChatRecord) -> Cursor:
+    """Mark the session of a chat as changed now, with the chat's changes to it: one row, unless it is deleted."""
     state = record.state.SerializeToString() if record.HasField("state") else None
-    row = connection.execute(
+    return connection.execute(
         "UPDATE sessions SET updated_at = CASE WHEN updated_at > ?1 THEN updated_at ELSE ?1 END, "
-        "state = coalesce(?2, state) WHERE id = ?3 AND org_id = ?4 "
-        "RETURNING thread_id",
+        "state = coalesce(?2, state) WHERE id = ?3 AND org_id = ?4",
         [ms_of(chat.updated_at), state, chat.session_id, chat.org_id],
-    ).fetchone()
-    if row is None:
-        raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-    thread_id: str = row[0]
-    return thread_id
+    )
 
 
 def _delete(connection: Connection, org_id: str, chat_id: str) -> None:

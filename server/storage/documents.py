@@ -18,7 +18,7 @@ from server.content.budget import fitting
 from server.core.clock import Clock
 from server.core.errors import ChangedMeanwhile, NotFound
 from server.core.ids import new_id
-from server.storage.database import Connection, Database
+from server.storage.database import Connection, Cursor, Database
 from server.storage.idempotency import forget, making
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
@@ -88,8 +88,13 @@ class Documents:
         )
         return made
 
-    async def get(self, org_id: str, document_id: str | None) -> Document:
-        """Return a document. Raises NotFound for an absent document, another org's, or None (an invalid id)."""
+    async def get(self, org_id: str, document_id: str | None, version: int | None = None) -> Document:
+        """Return a document. Raises NotFound for an absent document, another org's, or None (an invalid id).
+
+        `version` is the one that the caller has just read: nothing is read when it is known here.
+        """
+        if version is not None and (known := self._parsed.get((org_id, document_id, version))):
+            return known
         found = await self._database.read(lambda connection: self._read(connection, org_id, document_id))
         if found is None:
             raise self._not_found()
@@ -136,14 +141,8 @@ class Documents:
             count = fitting([_SHOWN_TIMES * size for *_, size in rows[:wanted]])
             if count < wanted:
                 count = _ending_between_times([created_at for _, _, created_at, _ in rows], count)
-            return Listed(
-                [
-                    found
-                    for document_id, version, *_ in rows[:count]
-                    if (found := self._parsed_or_read(connection, org_id, document_id, version))
-                ],
-                len(rows) > count,
-            )
+            shown = [(document_id, version) for document_id, version, *_ in rows[:count]]
+            return Listed(self._all(connection, org_id, shown), len(rows) > count)
 
         return await self._database.read(work)
 
@@ -198,16 +197,35 @@ class Documents:
         version = version_in(connection, self._table, org_id, document_id)
         return self._parsed_or_read(connection, org_id, document_id, version) if version is not None else None
 
+    def _all(
+        self, connection: Connection, org_id: str, wanted: Sequence[tuple[str, int]]
+    ) -> builtins.list[Document]:
+        """Return those of some documents that still exist; the unknown ones are read in one round trip."""
+        known = {one[0]: parsed for one in wanted if (parsed := self._parsed.get((org_id, *one)))}
+        read = {
+            document_id: self._select(connection, org_id, document_id)
+            for document_id, _ in wanted
+            if document_id not in known
+        }
+        known |= {document_id: found for document_id, rows in read.items() if (found := self._parse(rows))}
+        return [known[document_id] for document_id, _ in wanted if document_id in known]
+
     def _parsed_or_read(
         self, connection: Connection, org_id: str, document_id: str | None, version: int
     ) -> Document | None:
         """Return a document that exists; None when it no longer does."""
         if parsed := self._parsed.get((org_id, document_id, version)):
             return parsed
-        row = connection.execute(
+        return self._parse(self._select(connection, org_id, document_id))
+
+    def _select(self, connection: Connection, org_id: str, document_id: str | None) -> Cursor:
+        return connection.execute(
             f"SELECT id, org_id, created_at, updated_at, version, document FROM {self._table} WHERE id = ? AND org_id = ?",
             [document_id, org_id],
-        ).fetchone()
+        )
+
+    def _parse(self, rows: Cursor) -> Document | None:
+        row = rows.fetchone()
         if row is None:
             return None
         parsed = Document(*(*row[:5], orjson.loads(row[5]), len(row[5])))
@@ -234,11 +252,16 @@ def _name(content: dict[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def version_of(connection: Connection, table: str, org_id: str, document_id: str | None) -> Cursor:
+    """Select the version of a document, inside the caller's transaction; no row when there is no such document."""
+    return connection.execute(
+        f"SELECT version FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]
+    )
+
+
 def version_in(connection: Connection, table: str, org_id: str, document_id: str | None) -> int | None:
     """Return the version of a document, inside the caller's transaction; None when there is no such document."""
-    row = connection.execute(
-        f"SELECT version FROM {table} WHERE id = ? AND org_id = ?", [document_id, org_id]
-    ).fetchone()
+    row = version_of(connection, table, org_id, document_id).fetchone()
     return row[0] if row else None
 
 

@@ -65,13 +65,16 @@ class Waiting:
 
 
 Record = Chat | Session
-Compose = Callable[[Connection, str, Record, dict[str, Any] | None, Callable[[], Record]], Iterable[Delivery]]
-"""Returns the deliveries about a change. Arguments: connection, kind, the Chat or Session, the data that its
-`body` masks, and a function for the delivered message, called only if there is a receiver."""
+Composed = Callable[[], Iterable[Delivery]]
+"""Returns the deliveries about a change. Called once, after the change's own statements are under way."""
+Compose = Callable[[Connection, str, Record, dict[str, Any] | None, Callable[[], Record]], Composed]
+"""Looks for the receivers of a change, and returns what makes its deliveries. Arguments: connection, kind, the
+Chat or Session, the data that its `body` masks, and a function for the delivered message, called only if there
+is a receiver."""
 
 
-def _nothing(*_: object) -> Iterable[Delivery]:
-    return ()
+def _nothing(*_: object) -> Composed:
+    return tuple
 
 
 class Outbox:
@@ -96,9 +99,20 @@ class Outbox:
     ) -> bool:
         """Write the deliveries about a change, as `put` does; `body_of` makes their content besides the
         record."""
-        return self.put(
-            connection, self._compose(connection, kind, record, private, body_of or (lambda: record))
-        )
+        return self.announcement(connection, kind, record, private, body_of)()
+
+    def announcement(
+        self,
+        connection: Connection,
+        kind: str,
+        record: Record,
+        private: dict[str, Any] | None,
+        body_of: Callable[[], Record] | None = None,
+    ) -> Callable[[], bool]:
+        """Begin to announce a change, and return what does the rest of it: the receivers are looked for in the
+        same round trip as what the caller reads in between."""
+        composed = self._compose(connection, kind, record, private, body_of or (lambda: record))
+        return lambda: self.put(connection, composed())
 
     def put(self, connection: Connection, deliveries: Iterable[Delivery]) -> bool:
         """Write deliveries, inside the caller's transaction; return whether there were any. Then `wake` must

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,7 +25,7 @@ from server.storage.idempotency import forget, making
 from server.storage.listing import Place, listing_of
 from server.storage.outbox import Outbox
 from server.storage.scope import Scope
-from server.storage.stored_sessions import COLUMNS, StoredSession, from_row, listed, with_costs
+from server.storage.stored_sessions import COLUMNS, TO_JOIN, StoredSession, from_row, listed, with_costs
 from server.storage.usage import preserve_usage
 
 _ENDED = "updated_at + expiration_seconds * 1000 < ?"
@@ -84,15 +84,23 @@ class Sessions:
 
     async def find(self, scope: Scope, session_id: str | None) -> StoredSession:
         """Return a session. Raises NotFound for an absent session, another caller's, or None (an invalid id)."""
+        return from_row(await self._row(scope, session_id, COLUMNS))
+
+    async def to_join(self, scope: Scope, session_id: str | None) -> StoredSession:
+        """Return a session as `find`, with what an exchange that joins it needs besides, as of the same moment."""
+        row = await self._row(scope, session_id, f"{COLUMNS}, {TO_JOIN}")
+        return replace(from_row(row[:-2]), assistant_version=row[-2], in_progress=row[-1])
+
+    async def _row(self, scope: Scope, session_id: str | None, columns: str) -> tuple[Any, ...]:
         condition, parameters = scope.where()
-        row = await self._database.read(
+        row: tuple[Any, ...] | None = await self._database.read(
             lambda connection: connection.execute(
-                f"SELECT {COLUMNS} FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]
+                f"SELECT {columns} FROM sessions WHERE id = ? AND {condition}", [session_id, *parameters]
             ).fetchone()
         )
         if row is None:
             raise NotFound("session not found", reason="SESSION_NOT_FOUND")
-        return from_row(row)
+        return row
 
     async def carried(self, org_id: str, phone_number_ids: Sequence[str], number: str) -> Sequence[Carried]:
         """Return the latest sessions between the operator's numbers and the customer's, newest first.
@@ -112,10 +120,11 @@ class Sessions:
         )
         return [Carried(row[0], from_row(row[1:])) for row in rows]
 
-    async def size(self, stored: StoredSession) -> int:
-        """Return the size in bytes of a session's messages."""
+    async def within(self, stored: StoredSession, most_bytes: int) -> tuple[int, list[Message] | None]:
+        """Return the size in bytes of a session's messages, and these, oldest first, unless they have more than
+        `most_bytes`."""
         return await self._database.read(
-            lambda connection: threads.size(connection, stored.session.org_id, stored.thread_id)
+            lambda connection: threads.within(connection, stored.session.org_id, stored.thread_id, most_bytes)
         )
 
     async def history(self, stored: StoredSession) -> list[Message]:
@@ -209,9 +218,9 @@ class Sessions:
         listing = listing_of(request, scope, _FILTERS)
 
         def work(connection: Connection) -> tuple[list[Session], PaginationMeta]:
+            total = connection.execute(*listing.count_all("sessions"))  # read last: one round trip less
             sessions, following = listed(connection, listing)
-            total = connection.execute(*listing.count_all("sessions")).fetchone()[0]
-            return sessions, listing.metadata(total, following)
+            return sessions, listing.metadata(total.fetchone()[0], following)
 
         return await self._database.read(work, long=True)
 
@@ -436,7 +445,7 @@ def _append(
         connection,
         session.org_id,
         thread_id,
-        threads.next_seq(connection, session.org_id, thread_id),
+        threads.next_seq(connection, session.org_id, thread_id).fetchone()[0],
         messages,
     )
     return session.id

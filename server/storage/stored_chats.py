@@ -19,6 +19,10 @@ from server.storage.database import Connection
 from server.storage.listing import Listing, Place, last_of
 
 COLUMNS = "id, session_id, thread_id, first_seq, output_seq, last_seq, private, record, body"
+ASSISTANT_VERSION = (
+    "(SELECT version FROM assistants WHERE assistants.org_id = chats.org_id "
+    "AND assistants.id = chats.assistant_id)"
+)
 _SHORT = (
     "id, org_id, created_at, updated_at, assistant_id, squad_id, session_id, previous_chat_id, status, cost"
 )
@@ -44,6 +48,8 @@ class StoredChat:
     private: dict[str, Any] | None
     record: ChatRecord
     chat: Chat
+    assistant_version: int | None = None
+    """The version of its assistant when the chat was read, where that was asked for."""
 
     @property
     def is_over(self) -> bool:

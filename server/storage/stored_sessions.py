@@ -14,12 +14,20 @@ from generated.parley.v1.chat_record_pb2 import ConversationState
 from generated.parley.v1.session_pb2 import Session
 from server.content.budget import omit_in_list, whole
 from server.core.clock import ms_of, timestamp
-from server.storage.database import Connection
+from server.storage.database import Connection, Cursor
 from server.storage.listing import Listing, Place, last_of
 
 COLUMNS = (
     "status, expiration_seconds, created_at, updated_at, name, thread_id, variables, private, state, body"
 )
+TO_JOIN = (
+    "(SELECT version FROM assistants WHERE assistants.org_id = sessions.org_id "
+    "AND assistants.id = sessions.assistant_id), "
+    "(SELECT CASE WHEN chats.status = 'in_progress' THEN chats.id END FROM chats "
+    "WHERE chats.org_id = sessions.org_id AND chats.session_id = sessions.id "
+    "ORDER BY chats.created_at DESC, chats.id DESC LIMIT 1)"
+)
+"""`assistant_version` and `in_progress`."""
 _SHORT = (
     "created_at, updated_at, id, org_id, name, status, expiration_seconds, assistant_id, squad_id, phone_number_id, "
     "user_id"
@@ -36,6 +44,10 @@ class StoredSession:
     private: dict[str, Any] | None
     state: ConversationState | None
     """The active member of a squad, and the variables that tools extracted."""
+    assistant_version: int | None = None
+    """The version of its assistant when the session was read, where that was asked for."""
+    in_progress: str | None = None
+    """The id of its last chat, if that was in progress, where that was asked for."""
 
     @property
     def is_open(self) -> bool:
@@ -56,9 +68,12 @@ def listed(connection: Connection, listing: Listing) -> tuple[list[Session], Pla
     found = connection.execute(*listing.select(f"{_SHORT}, length(body)", "sessions")).fetchall()
     rows = found[: listing.limit]
     fitting = [row[2] for row, fits in zip(rows, whole([size for *_, size in rows]), strict=True) if fits]
-    shown = _of_ids(connection, rows[0][3], fitting) if rows else {}
+    if not rows:
+        return [], None
+    costs = _costs_of(connection, rows[0][3], [row[2] for row in rows])
+    shown = _of_ids(connection, rows[0][3], fitting)
     sessions = [shown.get(row[2]) or _short(row) for row in rows]
-    _add_costs(connection, sessions)
+    _add_costs(sessions, costs)
     return sessions, last_of(sessions) if len(found) > len(rows) else None
 
 
@@ -125,22 +140,23 @@ def from_row(row: tuple[Any, ...]) -> StoredSession:
 
 def with_costs(connection: Connection, session: Session) -> Session:
     """Return the session with its costs."""
-    _add_costs(connection, [session])
+    _add_costs([session], _costs_of(connection, session.org_id, [session.id]))
     return session
 
 
-def _add_costs(connection: Connection, sessions: Sequence[Session]) -> None:
-    """Add the costs to sessions of one org, in one statement."""
-    if not sessions:
-        return
-    by_id = {session.id: session for session in sessions}
-    rows = connection.execute(
+def _costs_of(connection: Connection, org_id: str, ids: Sequence[str]) -> Cursor:
+    """Select the costs of sessions of one org, in one statement."""
+    return connection.execute(
         "SELECT session_id, provider, model, sum(prompt_tokens), sum(completion_tokens), sum(cost), max(estimated) "
-        f"FROM chats WHERE org_id = ? AND session_id IN ({', '.join('?' * len(by_id))}) "
+        f"FROM chats WHERE org_id = ? AND session_id IN ({', '.join('?' * len(ids))}) "
         "GROUP BY session_id, provider, model ORDER BY session_id, provider, model",
-        [sessions[0].org_id, *by_id],
-    ).fetchall()
-    for session_id, provider, model, prompt_tokens, completion_tokens, cost, estimated in rows:
+        [org_id, *ids],
+    )
+
+
+def _add_costs(sessions: Sequence[Session], rows: Cursor) -> None:
+    by_id = {session.id: session for session in sessions}
+    for session_id, provider, model, prompt_tokens, completion_tokens, cost, estimated in rows.fetchall():
         part = Cost(
             type="model",
             prompt_tokens=prompt_tokens,

@@ -7,7 +7,7 @@ thread belongs to an org: whatever the id, no other org's messages are read or c
 one shard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from generated.parley.v1.message_pb2 import Message
 from server.content.budget import fitting
@@ -30,6 +30,15 @@ _FORK = "SELECT parent_id, parent_seq FROM forks WHERE org_id = ? AND thread_id 
 _SIZES_AT_ONCE = 1000
 _ROW = 100
 """Bytes that a message counts for besides its own, so that many small ones are not free."""
+_SIZE = (
+    f"SELECT coalesce(sum(length(body) + {_ROW}), 0) AS size FROM messages "
+    "WHERE org_id = ?1 AND thread_id = ?2 AND seq <= ?3"
+)
+# One row at least, with the size: the messages are read only when it is within the limit.
+_SIZE_AND_BODIES = (
+    f"SELECT size, seq, body FROM ({_SIZE}) AS whole LEFT JOIN messages "
+    "ON size <= ?4 AND org_id = ?1 AND thread_id = ?2 AND seq <= ?3"
+)
 
 
 def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LAST) -> list[Message]:
@@ -42,6 +51,28 @@ def read(connection: Connection, org_id: str, thread_id: str, last_seq: int = LA
         runs.append(_messages(stored_bodies))
         next_run = fork.fetchone()
     return [message for run in reversed(runs) for message in run]
+
+
+def within(
+    connection: Connection, org_id: str, thread_id: str, most_bytes: int, last_seq: int = LAST
+) -> tuple[int, list[Message] | None]:
+    """Return the size in bytes of a thread up to `last_seq`, ancestors included, and its messages, oldest
+    first, unless that is more than `most_bytes`."""
+    runs: list[list[Message]] = []
+    total = 0
+    next_run: tuple[str, int] | None = (thread_id, last_seq)
+    while next_run:
+        own = connection.execute(_SIZE_AND_BODIES, [org_id, *next_run, most_bytes - total])
+        fork = connection.execute(_FORK, [org_id, next_run[0]])  # before a result is read: one round trip
+        rows = own.fetchall()
+        total += rows[0][0]
+        if total > most_bytes:
+            return size(connection, org_id, thread_id, last_seq), None
+        # Sorted already, by the index; SQLite would copy all messages to sort them.
+        rows.sort(key=lambda row: row[1] or 0)
+        runs.append(_messages((body,) for _, _, body in rows if body is not None))
+        next_run = fork.fetchone()
+    return total, [message for run in reversed(runs) for message in run]
 
 
 def latest(
@@ -150,7 +181,7 @@ def _bodies(connection: Connection, org_id: str, thread_id: str, first_seq: int,
     )
 
 
-def _messages(bodies: Cursor) -> list[Message]:
+def _messages(bodies: Iterable[tuple[bytes]]) -> list[Message]:
     return [Message.FromString(body) for (body,) in bodies]
 
 
@@ -164,11 +195,7 @@ def size(connection: Connection, org_id: str, thread_id: str, last_seq: int = LA
     total = 0
     next_run: tuple[str, int] | None = (thread_id, last_seq)
     while next_run:
-        own = connection.execute(
-            f"SELECT coalesce(sum(length(body) + {_ROW}), 0) FROM messages "
-            "WHERE org_id = ? AND thread_id = ? AND seq <= ?",
-            [org_id, *next_run],
-        )
+        own = connection.execute(_SIZE, [org_id, *next_run])
         fork = connection.execute(_FORK, [org_id, next_run[0]])  # before a result is read: one round trip
         total += own.fetchone()[0]
         next_run = fork.fetchone()
@@ -181,13 +208,22 @@ def lock(connection: Connection, org_id: str, thread_id: str) -> None:
     connection.lock(f"thread:{org_id}:{thread_id}")
 
 
-def next_seq(connection: Connection, org_id: str, thread_id: str) -> int:
-    """Return the position after the last message of a thread."""
-    seq: int = connection.execute(
+def next_seq(connection: Connection, org_id: str, thread_id: str) -> Cursor:
+    """Select the position after the last message of a thread."""
+    return connection.execute(
         "SELECT coalesce(max(seq) + 1, 0) FROM messages WHERE org_id = ? AND thread_id = ?",
         [org_id, thread_id],
-    ).fetchone()[0]
-    return seq
+    )
+
+
+def session_end(connection: Connection, org_id: str, session_id: str) -> Cursor:
+    """Select the thread of a session, and the position after its last message."""
+    return connection.execute(
+        "SELECT thread_id, (SELECT coalesce(max(seq) + 1, 0) FROM messages "
+        "WHERE messages.org_id = sessions.org_id AND messages.thread_id = sessions.thread_id) "
+        "FROM sessions WHERE org_id = ? AND id = ?",
+        [org_id, session_id],
+    )
 
 
 def append(

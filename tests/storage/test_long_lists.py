@@ -300,18 +300,18 @@ async def test_no_read_in_the_event_loop_takes_a_millisecond(orgs, durations):
         await store.assistants.list(scope.org_id, ListAssistantsRequest())
         await store.chats.in_progress()
         await store.chats.sweep_events()
-        await store.chats.last_in_progress(scope.org_id, session.session.id)
         await store.chats.running_in(scope.org_id, session.session.id)
         await store.chats.unfinished(scope.org_id, running.chat.id)
         await store.chats.events(scope.org_id, running.chat.id, 0)
         chat = await store.chats.find(scope, ID_1)
-        await store.chats.size(chat)
+        await store.chats.within(chat, 10**9)
         await store.chats.history(chat)
         await store.chats.input_messages(chat)
         await store.chats.whole(chat)
         await store.sessions.get(scope, ID_1)
         found = await store.sessions.find(scope, ID_1)
-        await store.sessions.size(found)
+        await store.sessions.to_join(scope, ID_1)
+        await store.sessions.within(found, 10**9)
         await store.sessions.history(found)
         await store.sessions.latest(found)
         await store.sessions.carried(scope.org_id, ["p1"], "+1")
@@ -328,14 +328,18 @@ async def test_no_read_of_a_long_conversation_in_the_event_loop_takes_a_millisec
     for _ in range(RUNS):
         for chat_id in recorder.chat_ids:
             chat = await store.chats.find(scope, chat_id)
-            assert await store.chats.size(chat) > messages * 100
+            size, read = await store.chats.within(chat, 10**9)
+            assert size > messages * 100 and read is not None and len(read) == messages
+            assert await store.chats.within(chat, size - 1) == (size, None)
             assert len(await store.chats.history(chat)) == messages
             assert len(await store.chats.input_messages(chat)) == messages - 1
             assert (await store.chats.whole(chat)).output
-        assert await store.chats.last_in_progress(scope.org_id, recorder.session_id) is None
+        assert (await store.sessions.to_join(scope, recorder.session_id)).in_progress is None
         assert await store.chats.running_in(scope.org_id, recorder.session_id) == []
         session = await store.sessions.find(scope, recorder.session_id)
-        assert await store.sessions.size(session) > messages * 100
+        size, read = await store.sessions.within(session, 10**9)
+        assert size > messages * 100 and read is not None and len(read) == messages
+        assert await store.sessions.within(session, size - 1) == (size, None)
         assert len(await store.sessions.history(session)) == messages
         shown, is_whole = await store.sessions.latest(session)
         assert len(shown) == messages if is_whole else len(shown) > 50
