@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import NamedTuple
 
+from server.storage.database import acting_for
 from server.storage.keys import Caller
 
 
@@ -42,3 +43,4 @@ def current_caller() -> Caller:
 def enter(call: Call) -> None:
     """Make `call` the current call of this task."""
     _current.set(call)
+    acting_for.set(call.caller.org_id if call.caller else "")

@@ -127,6 +127,10 @@ also: ContextVar[Callable[[Connection], None] | None] = ContextVar("also", defau
 """A function that every write of a task runs besides, in the same transaction."""
 
 
+acting_for: ContextVar[str] = ContextVar("acting_for", default="")
+"""The org whose call a task serves; empty for the server's own work. An engine may divide its means by it."""
+
+
 def with_also(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
     """Return a work that first runs the additional work of this task's writes, then `work`."""
     besides = also.get()

@@ -2,6 +2,8 @@
 told."""
 
 import asyncio
+import contextlib
+import contextvars
 import re
 import secrets
 from pathlib import Path
@@ -17,8 +19,10 @@ from server.core.errors import (
     StorageUnavailable,
 )
 from server.core.ids import new_id
-from server.storage.database import DatabaseError
+from server.rpc.call import Call, enter
+from server.storage.database import DatabaseError, acting_for
 from server.storage.idempotency import Claim
+from server.storage.keys import Caller
 from server.storage.postgres.connection import PostgresConnection, translated, wait_for
 from server.storage.postgres.database import PostgresDatabase
 from server.storage.postgres.errors import postgres_error
@@ -435,3 +439,81 @@ async def test_database_that_is_back_soon_fails_no_call(place, monkeypatch):
 
 def one(connection):
     return connection.execute("SELECT 1").fetchone()[0]
+
+
+# --- many writes that wait ----------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def locked_for_writes(place, name):
+    """Another server's transaction that holds what `Connection.lock(name)` waits for."""
+    async with await psycopg.AsyncConnection.connect(place.url) as holding:
+        await holding.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        yield
+
+
+def write_under(database, org_id, name):
+    """Begin a write of an org that takes a lock."""
+    context = contextvars.copy_context()
+    context.run(acting_for.set, org_id)
+    return asyncio.create_task(
+        database.write(lambda connection: (connection.lock(name), one(connection))[1]), context=context
+    )
+
+
+@pytest.mark.parametrize("connections", [3, 10])
+async def test_blocked_writes_of_one_org_leave_connections_to_reads_and_to_other_orgs(place, connections):
+    database = await PostgresDatabase.connect(place.url, connections)
+    async with locked_for_writes(place, "a"):
+        blocked = [write_under(database, "org a", "a") for _ in range(3 * connections)]
+        await all_connections_of_org_wait(database, blocked)
+
+        assert await asyncio.gather(*(database.read(one) for _ in range(20))) == [1] * 20
+        others = [write_under(database, org, "b") for org in ("org b", "org c", "") for _ in range(5)]
+        assert await asyncio.gather(*others) == [1] * 15
+        assert not any(write.done() for write in blocked)
+
+    assert await asyncio.gather(*blocked) == [1] * len(blocked)
+    await database.aclose()
+
+
+async def all_connections_of_org_wait(database, blocked):
+    """Until as many writes wait for the lock as may."""
+    async with asyncio.timeout(20):
+        while True:
+            waiting = await database.read(
+                lambda connection: connection.execute(
+                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+                    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                ).fetchone()[0]
+            )
+            if waiting == min(len(blocked), database._pool._shares._most_of_one):
+                return
+
+
+async def test_org_whose_writes_all_wait_too_long_gets_busy_and_others_do_not(place, monkeypatch):
+    monkeypatch.setattr("server.storage.postgres.pool._SHARE_SECONDS", 0)
+    database = await PostgresDatabase.connect(place.url, 3)
+    observed = []
+    database.watch = observed.append
+    async with locked_for_writes(place, "a"):
+        blocked = write_under(database, "org a", "a")
+        await all_connections_of_org_wait(database, [blocked])
+
+        with pytest.raises(StorageUnavailable, match="busy; nothing was written, try again"):
+            await write_under(database, "org a", "b")
+        assert await write_under(database, "org b", "b") == 1
+
+    assert await blocked == 1
+    assert observed == []
+    await database.aclose()
+
+
+def test_call_acts_for_the_org_of_its_caller():
+    def entered(caller):
+        enter(Call("1", "/parley.v1.ChatService/CreateChat", {}, caller))
+        return acting_for.get()
+
+    org = new_id()
+    assert contextvars.copy_context().run(entered, Caller(org, new_id(), "api")) == org
+    assert contextvars.copy_context().run(entered, None) == ""

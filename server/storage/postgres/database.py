@@ -17,7 +17,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random
 
 from server.core.errors import StorageUnavailable
-from server.storage.database import Connection, with_also
+from server.storage.database import Connection, acting_for, with_also
 from server.storage.postgres.connecting import connect
 from server.storage.postgres.connection import Driver, PostgresConnection, bridged, configure
 from server.storage.postgres.errors import (
@@ -158,7 +158,7 @@ class PostgresDatabase:
                 raise await self._lost(driver, error) from None
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
-        async with self._pool.driver() as driver:
+        async with self._pool.writing(acting_for.get()) as driver:
             connection = PostgresConnection(driver)
             connection.execute("BEGIN")
             try:

@@ -1,12 +1,14 @@
-"""The connections of one server to PostgreSQL, and whether it can be reached at all.
+"""The connections of one server to PostgreSQL, how they are shared, and whether it can be reached at all.
 
-While it is away calls fail at once instead of waiting for a connection, and one task looks for it, at least once
-a second. Runs no work and knows no SQL of others.
+Writes can wait for one another's locks, reads cannot: so writes leave some connections to reads, and those of
+one org some to those of others. While the database is away calls fail at once instead of waiting for a
+connection, and one task looks for it, at least once a second. Runs no work and knows no SQL of others.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -16,9 +18,38 @@ from server.storage.postgres.connection import Driver, configure, was_ended
 
 _WAIT_SECONDS = 10
 """For a connection, while all are in use."""
+_SHARE_SECONDS = 10
+"""For a write, while its org uses all that it may."""
+_SPARE = 5
+"""One of so many connections, at least one, is for reads only, and as many for writes of other orgs."""
 _PATIENCE_SECONDS = 1.0
 """How long a database that was lost may take to come back before calls fail: a restart takes less."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+
+
+class Shares:
+    """Divides connections among writes: some stay free of them, and some stay free of those of any one org."""
+
+    def __init__(self, connections: int) -> None:
+        spare = max(1, connections // _SPARE)
+        writes = max(1, connections - spare)
+        self._writes = asyncio.Semaphore(writes)
+        self._most_of_one = max(1, writes - spare)
+        self._orgs: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @contextlib.asynccontextmanager
+    async def of(self, org_id: str) -> AsyncIterator[None]:
+        """Hold one of an org's connections for a write; first come, first served. Raises LockNotAvailable when
+        all of them are in use for too long."""
+        own = self._orgs.get(org_id) or self._orgs.setdefault(org_id, asyncio.Semaphore(self._most_of_one))
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(_SHARE_SECONDS):
+                    await held.enter_async_context(own)
+                    await held.enter_async_context(self._writes)
+            except TimeoutError:
+                raise psycopg.errors.LockNotAvailable from None
+            yield
 
 
 class Pool:
@@ -28,6 +59,7 @@ class Pool:
     def __init__(self, url: str, connections: int, reached: Callable[[bool], object]) -> None:
         self._url = url
         self._reached = reached
+        self._shares = Shares(connections)
         self._pool = AsyncConnectionPool(
             url,
             min_size=1,
@@ -49,6 +81,13 @@ class Pool:
     async def check(self) -> None:
         """Replace the connections that are lost; several often are together."""
         await self._pool.check()
+
+    @contextlib.asynccontextmanager
+    async def writing(self, org_id: str) -> AsyncIterator[Driver]:
+        """A connection as `driver`, for a write of this org. Raises LockNotAvailable when too many of its writes
+        take too long."""
+        async with self._shares.of(org_id), self.driver() as driver:
+            yield driver
 
     @contextlib.asynccontextmanager
     async def driver(self) -> AsyncIterator[Driver]:
