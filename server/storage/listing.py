@@ -138,6 +138,8 @@ def _condition(name: str, json_name: str, value: Any, columns: Mapping[str, str]
             raise InvalidArgument.of(
                 json_name, f"has {len(ids)} ids; at most {_MOST_IDS} may be listed in one request"
             )
+        if len(ids) == 1:
+            return f"{columns[stem]} = ?", ids  # an index then also has the order of the page
         return (f"{columns[stem]} IN ({', '.join('?' * len(ids))})" if ids else "FALSE"), ids
     if name in columns:
         return f"{columns[name]} = ?", [_id_or_text(value)]

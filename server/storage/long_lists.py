@@ -23,6 +23,10 @@ STORED_COMPLETIONS = """
 ALTER TABLE chats ADD COLUMN completion TEXT;
 CREATE INDEX chats_by_completion ON chats (org_id, created_at, id) WHERE completion IS NOT NULL
 """
+BY_UPDATE = "CREATE INDEX chats_by_update ON chats (org_id, updated_at, created_at, id)"
+"""A later step of both. Measured: a commit of an exchange writes 13.5 pages instead of 12.5 on SQLite, and 7 % more
+of PostgreSQL's log. Sessions have none: each exchange changes the time of its session, and on PostgreSQL a
+row whose indexed column changes is entered into all indexes of its table again."""
 SQLITE_INDEXES = """
 DROP INDEX chats_usage;
 CREATE INDEX chats_usage ON chats (org_id, created_at, id, key_id, assistant_id, prompt_tokens, completion_tokens, cost,

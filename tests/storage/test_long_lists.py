@@ -167,6 +167,12 @@ LISTS = {
     "chats of an assistant": ("chats", ListChatsRequest, CHAT_FILTERS, {"assistant_id": ID_1}),
     "chats of a session": ("chats", ListChatsRequest, CHAT_FILTERS, {"session_id": ID_1}),
     "chats after another": ("chats", ListChatsRequest, CHAT_FILTERS, {"previous_chat_id": ID_1}),
+    "chats updated since": (
+        "chats",
+        ListChatsRequest,
+        CHAT_FILTERS,
+        {"updated_at_gt": "2100-01-01T00:00:00Z"},
+    ),
     "chats of no squad": ("chats", ListChatsRequest, CHAT_FILTERS, {"squad_id": ID_1}),
     "sessions": ("sessions", ListSessionsRequest, SESSION_FILTERS, {}),
     "sessions of an assistant": ("sessions", ListSessionsRequest, SESSION_FILTERS, {"assistant_id": ID_1}),

@@ -274,3 +274,23 @@ async def test_totals_count_what_was_there_before_they_were_kept(monkeypatch, el
     await recorder.add("d")
 
     assert (await recorder.store.chats.list(recorder.scope, ListChatsRequest()))[1].total_items == 4
+
+
+async def test_chats_of_an_older_schema_are_found_by_their_update(monkeypatch, elsewhere, clock):
+    with _before(monkeypatch, "chats_by_update", "chats by update") as undo:
+        store = await elsewhere.open()
+        recorder = await Recorder.of_new_org(store, clock)
+        await recorder.add("before")
+        clock.now += 1_000
+        rows = await all_rows(store.database)
+        await store.aclose()
+        undo()
+
+    recorder.store = await elsewhere.open()
+
+    assert await all_rows(recorder.store.database) == rows
+    await recorder.add("after")
+    found, _ = await recorder.store.chats.list(
+        recorder.scope, ListChatsRequest(updated_at_gt="2023-11-14T22:13:20Z")
+    )
+    assert [texts(chat.messages) for chat in found] == [["after"]]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from server.storage.database import Connection, DatabaseError
 from server.storage.hiding import hide_stored_secrets
-from server.storage.long_lists import INDEXES, POSTGRES_INDEXES, STORED_COMPLETIONS, TOTALS_VIEW
+from server.storage.long_lists import BY_UPDATE, INDEXES, POSTGRES_INDEXES, STORED_COMPLETIONS, TOTALS_VIEW
 from server.storage.sqlite.migrations import OWNERS
 from server.storage.threads import CALLS_KEY_INDEX
 
@@ -348,4 +348,5 @@ MIGRATIONS: list[tuple[str, str | Callable[[Connection], None]]] = [
     ("long lists", f"{INDEXES};{POSTGRES_INDEXES};{TOTALS_VIEW}"),
     ("messages by calls", "CREATE INDEX {} ON messages (org_id, ({})) WHERE {}".format(*CALLS_KEY_INDEX)),
     ("stored completions", STORED_COMPLETIONS.replace("TEXT", _BY_BYTES)),
+    ("chats by update", BY_UPDATE),
 ]

@@ -10,7 +10,7 @@ from contextlib import closing
 from sqlite_utils import Database, Migrations
 
 from server.storage.hiding import hide_stored_secrets
-from server.storage.long_lists import INDEXES, SQLITE_INDEXES, STORED_COMPLETIONS, TOTALS
+from server.storage.long_lists import BY_UPDATE, INDEXES, SQLITE_INDEXES, STORED_COMPLETIONS, TOTALS
 from server.storage.threads import CALLS_KEY_INDEX
 
 migrations = Migrations("parley")
@@ -413,3 +413,9 @@ def stored_completions(db: Database) -> None:
     """Which chats are stored completions, with their metadata to be found by. None made before is one."""
     for statement in STORED_COMPLETIONS.split(";"):
         db.execute(statement)
+
+
+@migrations()
+def chats_by_update(db: Database) -> None:
+    """Find the chats that were updated before or after a time: a caller that asks for news reads no others."""
+    db.execute(BY_UPDATE)
