@@ -119,7 +119,7 @@ async def test_deletion_is_reported_once_however_many_sweep(store, recorder, clo
 
     def compose(_, kind, record, *__):
         announced.append((kind, record.id))
-        return ()
+        return tuple
 
     sessions = [await recorder.open_session("said before") for _ in range(50)]
     chats = [await recorder.add("alone") for _ in range(50)]
