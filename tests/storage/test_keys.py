@@ -14,7 +14,7 @@ PREFIXES = {"api": "api_", "secret": "sk_live_", "publishable": "pk_live_"}
 async def test_key_says_who_calls(store, kind):
     made = await store.keys.create("acme", kind)
 
-    assert await store.keys.caller(made.key) == Caller(made.org_id, made.id, kind)
+    assert await store.keys.caller(made.key) == Caller(made.org_id, made.id, kind, org_name="acme")
     assert made.key.startswith(PREFIXES[kind])
 
 

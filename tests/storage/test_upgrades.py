@@ -205,18 +205,17 @@ MASKED = {
 
 
 async def test_secrets_that_an_older_version_kept_are_hidden_and_everything_else_stays(
-    elsewhere, clock, monkeypatch
+    store, elsewhere, clock, monkeypatch
 ):
+    recorder = await Recorder.of_new_org(store, clock)
+    chats = [await recorder.add(str(number)) for number in range(60)]
+    session = await recorder.open_session("hi", assistant=struct_from(SECRETS))
+    with_secrets = [chats[0], chats[55]]
+    for chat in with_secrets:
+        await store.database.write(lambda connection, chat=chat: _put_secrets(connection, chat))
+    rows = await all_rows(store.database)
     with _before(monkeypatch, "secrets_hidden", "secrets hidden") as updated:
-        old = await elsewhere.open()
-        recorder = await Recorder.of_new_org(old, clock)
-        chats = [await recorder.add(str(number)) for number in range(60)]
-        session = await recorder.open_session("hi", assistant=struct_from(SECRETS))
-        with_secrets = [chats[0], chats[55]]
-        for chat in with_secrets:
-            await old.database.write(lambda connection, chat=chat: _put_secrets(connection, chat))
-        rows = await all_rows(old.database)
-        await old.aclose()
+        await _made_with_the_older_schema(elsewhere, rows)
         updated()
 
     upgraded = await elsewhere.open()
@@ -261,13 +260,12 @@ def _put_secrets(connection, stored):
     )
 
 
-async def test_totals_count_what_was_there_before_they_were_kept(monkeypatch, elsewhere, clock):
+async def test_totals_count_what_was_there_before_they_were_kept(monkeypatch, store, elsewhere, clock):
+    recorder = await Recorder.of_new_org(store, clock)
+    for text in "abc":
+        await recorder.add(text)
     with _before(monkeypatch, "long_lists", "long lists") as undo:
-        store = await elsewhere.open()
-        recorder = await Recorder.of_new_org(store, clock)
-        for text in "abc":
-            await recorder.add(text)
-        await store.aclose()
+        await _made_with_the_older_schema(elsewhere, await all_rows(store.database))
         undo()
 
     recorder.store = await elsewhere.open()
@@ -276,14 +274,13 @@ async def test_totals_count_what_was_there_before_they_were_kept(monkeypatch, el
     assert (await recorder.store.chats.list(recorder.scope, ListChatsRequest()))[1].total_items == 4
 
 
-async def test_chats_of_an_older_schema_are_found_by_their_update(monkeypatch, elsewhere, clock):
+async def test_chats_of_an_older_schema_are_found_by_their_update(monkeypatch, store, elsewhere, clock):
+    recorder = await Recorder.of_new_org(store, clock)
+    await recorder.add("before")
+    clock.now += 1_000
+    rows = await all_rows(store.database)
     with _before(monkeypatch, "chats_by_update", "chats by update") as undo:
-        store = await elsewhere.open()
-        recorder = await Recorder.of_new_org(store, clock)
-        await recorder.add("before")
-        clock.now += 1_000
-        rows = await all_rows(store.database)
-        await store.aclose()
+        await _made_with_the_older_schema(elsewhere, rows)
         undo()
 
     recorder.store = await elsewhere.open()
