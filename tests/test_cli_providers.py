@@ -144,7 +144,7 @@ async def test_server_of_ones_own_is_asked_for_its_first_model():
     ids=str,
 )
 def test_what_cannot_be_called_is_said_with_the_remedy(monkeypatch, arguments, environment, printed):
-    monkeypatch.setattr("server.cli.console.log_as_json", lambda: None)
+    monkeypatch.setattr("server.core.telemetry.logs.configure", lambda *_: None)
     monkeypatch.setattr("server.cli.providers._log_errors_alone", lambda: None)
     ended = CliRunner().invoke(providers, ["test", *arguments], env=environment)
 

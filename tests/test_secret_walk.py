@@ -215,6 +215,10 @@ def can_contain_secrets(field, above=()):
     )
 
 
+APART = ("document", "squad", "stream_options")
+"""Members of an inner message that it cannot have there, or beside others."""
+
+
 def fill(message, field, at, document=None):
     """Put secrets into one member of a message, at any depth."""
     where = f"{at}.{field.name}"
@@ -239,7 +243,7 @@ def fill(message, field, at, document=None):
     for inner in one.DESCRIPTOR.fields:
         if (one.DESCRIPTOR.name, inner.name) in ALSO and inner.message_type is None:
             setattr(one, inner.name, ALSO[one.DESCRIPTOR.name, inner.name])
-        elif can_contain_secrets(inner, (message.DESCRIPTOR, one.DESCRIPTOR)) and inner.name != "document":
+        elif can_contain_secrets(inner, (message.DESCRIPTOR, one.DESCRIPTOR)) and inner.name not in APART:
             fill(one, inner, where)
 
 
