@@ -350,7 +350,7 @@ async def test_numbers_and_prices_are_read_from_json(tmp_path):
         "a": {"number": "+14155550100", "orgId": None},
         "b": {"number": "+14155550101", "orgId": "o"},
     }
-    assert settings["prices"] == {"gpt": {"input": 1, "output": 2}}
+    assert settings["prices"] == {"gpt": {"input": 1, "output": 2, "cached_input": None}}
 
 
 async def test_variable_that_is_no_setting_is_warned_of_with_the_nearest_name(store):

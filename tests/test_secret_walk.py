@@ -406,6 +406,8 @@ async def test_secret_that_is_sent_is_not_revealed(walk, service, channel, metho
             field.name,
             NOUNS.get(method.service) if field.name in ("document", "patch") else None,
         )
+        if method.connects:
+            request.create.input.string_value = "hi"
         for key in walk.keys(method):
             before = await walk.records()
             answers.append((key, await walk.send(method, request, key)))

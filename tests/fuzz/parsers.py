@@ -53,7 +53,7 @@ from server.delivery.twilio_account import TwilioAccount
 from server.rpc import interceptor as interceptors
 from server.rpc import refusals
 from server.rpc.call import Call, enter
-from server.services import completions, responses
+from server.services import completions, response_asking, responses
 from server.services.transports import TransportService
 from server.storage.listing import listing_of
 from server.storage.scope import Scope
@@ -292,7 +292,7 @@ def fuzz_tools(data: bytes) -> None:
         )
         _build_request_with(completions._options, completion)
         _build_request_with(responses._options, response)
-        responses._conversation_id(response)
+        response_asking._conversation_id(response)
 
 
 def fuzz_documents(data: bytes) -> None:
