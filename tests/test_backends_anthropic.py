@@ -116,7 +116,7 @@ async def test_cached_and_thinking_tokens_are_counted():
         {"type": "message_stop"},
     )  # fmt: skip
 
-    assert (await run(answer))[-1] == Usage(125, 9, 20, 4)
+    assert (await run(answer))[-1] == Usage(125, 9, 20, 4, 100)
 
 
 @pytest.mark.parametrize(

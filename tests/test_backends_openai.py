@@ -121,7 +121,8 @@ async def test_text_streams_with_model_finish_and_usage():
     answer = openai_stream(
         chunk({"role": "assistant", "content": ""}, system_fingerprint="fp_1"), chunk({"content": "Hello"}),
         chunk({"content": " world"}), chunk(finish="stop"),
-        usage_chunk(5, 7, prompt_tokens_details={"cached_tokens": 4}, completion_tokens_details={"reasoning_tokens": 3}),
+        usage_chunk(5, 7, prompt_tokens_details={"cached_tokens": 4, "cache_write_tokens": 1},
+                    completion_tokens_details={"reasoning_tokens": 3}),
     )  # fmt: skip
 
     assert await run(answer) == [
@@ -129,7 +130,7 @@ async def test_text_streams_with_model_finish_and_usage():
         ContentDelta(text="Hello"),
         ContentDelta(text=" world"),
         Finish(0, "stop"),
-        Usage(5, 7, 4, 3),
+        Usage(5, 7, 4, 3, 1),
     ]
 
 

@@ -47,7 +47,7 @@ REFUSAL = "I cannot help with that."
 USAGE = {
     "prompt_tokens": 30,
     "completion_tokens": 20,
-    "prompt_tokens_details": {"cached_tokens": 10},
+    "prompt_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 5},
     "completion_tokens_details": {"reasoning_tokens": 5},
 }
 ARGUMENTS = '{"x": 1, "y": "ü"}'
@@ -231,7 +231,7 @@ async def test_whole_answer_says_what_a_stream_says(kind):
     assert whole == streamed
     assert whole["text", 0] == TEXT
     assert whole[Finish, 0] == Finish(0, "tool_calls")
-    assert whole[Usage] == Usage(30, 20, 10, 5)
+    assert whole[Usage] == Usage(30, 20, 10, 5, 5)
     assert [whole[0, index]["arguments"] for index in (0, 1)] == [json.loads(ARGUMENTS), {}]
     assert all(whole[0, index]["id"] and whole[0, index]["name"] == "f" for index in (0, 1))
     assert ((StateEvent, 0) in whole) == bool(kind.in_answers or getattr(kind, "in_calls", None))

@@ -1,11 +1,15 @@
 """What exchanges used: estimates marked as such, totals of a session, totals of an org by day, assistant and
 key."""
 
+import json
+
 import grpc
 import httpx
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Value
+from openai.types.completion_usage import CompletionUsage
+from openai.types.responses import ResponseUsage
 
 from generated.parley.v1.chat_service_pb2 import CreateChatRequest
 from generated.parley.v1.chat_service_pb2_grpc import ChatServiceStub
@@ -16,7 +20,7 @@ from server.core.config import Address, Price, Settings
 from server.storage import usage as storage_of_usage
 from server.storage.store import open_store
 from tests.conftest import Org, Service
-from tests.upstream import OpenAIUpstream, chunk, openai_stream, openai_text
+from tests.upstream import OpenAIUpstream, chunk, openai_stream, openai_text, usage_chunk
 
 DAY = 86_400_000
 FIRST_DAY = 1_767_225_600_000  # 2026-01-01
@@ -96,13 +100,44 @@ async def test_documented_shapes_of_usage_have_no_mark(http: httpx.AsyncClient, 
 
     assert response["usage"] == {
         "input_tokens": 2,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": 3,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": 5,
     }
     assert completion["usage"]["total_tokens"] == 5
     assert "estimated" not in completion["usage"]
+
+
+@pytest.mark.parametrize(
+    ("reported", "written"), [({"cache_write_tokens": 5}, 5), ({}, 0)], ids=["some", "none"]
+)
+async def test_tokens_written_to_the_cache_are_in_every_usage(
+    http: httpx.AsyncClient, org: Org, reported: dict[str, int], written: int
+) -> None:
+    answer = openai_stream(
+        chunk({"role": "assistant", "content": "Hi"}),
+        chunk(finish="stop"),
+        usage_chunk(9, 2, prompt_tokens_details={"cached_tokens": 3, **reported}),
+    )
+    async with OpenAIUpstream(answer) as upstream:
+        agent = await upstream_assistant(http, org, upstream.base_url)
+        body = {"model": agent, "input": "Hello"}
+        whole = (await http.post("/v1/responses", headers=org.bearer, json=body)).json()
+        streamed = await http.post("/v1/responses", headers=org.bearer, json={**body, "stream": True})
+        read = (await http.get(f"/v1/responses/{whole['id']}", headers=org.bearer)).json()
+        body = {"model": agent, "messages": [{"role": "user", "content": "Hello"}]}
+        completion = (await http.post("/v1/chat/completions", headers=org.bearer, json=body)).json()
+
+    data = [line[6:] for line in streamed.text.splitlines() if line.startswith("data: {")]
+    for usage in (whole["usage"], json.loads(data[-1])["response"]["usage"], read["usage"]):
+        told = ResponseUsage.model_validate(usage, strict=True)
+        assert (told.input_tokens_details.cached_tokens, told.input_tokens_details.cache_write_tokens) == (
+            3,
+            written,
+        )
+    told = CompletionUsage.model_validate(completion["usage"], strict=True)
+    assert told.prompt_tokens_details and told.prompt_tokens_details.cache_write_tokens == written
 
 
 async def test_usage_by_assistant_and_key(

@@ -462,9 +462,10 @@ class _ToolUse:
 def _usage(usage: dict[str, Any]) -> Usage:
     cached = _count(usage, "cache_read_input_tokens")
     # The API counts tokens read from and written to its cache separately.
-    prompt = _count(usage, "input_tokens") + _count(usage, "cache_creation_input_tokens") + cached
+    written = _count(usage, "cache_creation_input_tokens")
+    prompt = _count(usage, "input_tokens") + written + cached
     reasoning = _count(_dict(usage.get("output_tokens_details")), "thinking_tokens")
-    return Usage(prompt, _count(usage, "output_tokens"), cached, reasoning)
+    return Usage(prompt, _count(usage, "output_tokens"), cached, reasoning, written)
 
 
 def _count(members: dict[str, Any], name: str) -> int:

@@ -73,6 +73,8 @@ class Usage(NamedTuple):
     completion_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    """How many of the prompt's tokens were written to the provider's cache."""
     estimated: bool = False
     """Whether the provider reported no usage; never set by a backend."""
 

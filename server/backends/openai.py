@@ -363,7 +363,7 @@ def _usage(usage: Any) -> Usage | None:
     prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
         _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"), _count(prompt, "cached_tokens"),
-        _count(completion, "reasoning_tokens"),
+        _count(completion, "reasoning_tokens"), _count(prompt, "cache_write_tokens"),
     )  # fmt: skip
 
 

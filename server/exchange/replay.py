@@ -111,6 +111,7 @@ class Replay:
             self.record.completion_tokens,
             self.record.cached_tokens,
             self.record.reasoning_tokens,
+            self.record.cache_write_tokens,
         )
         return Outcome(
             self.chat,

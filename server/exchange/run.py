@@ -79,6 +79,7 @@ class Outcome:
             pieces=pieces,
             cached_tokens=self.usage.cached_tokens,
             reasoning_tokens=self.usage.reasoning_tokens,
+            cache_write_tokens=self.usage.cache_write_tokens,
             prompt_tokens=self.usage.prompt_tokens,
             completion_tokens=self.usage.completion_tokens,
             said=input_messages,
@@ -294,6 +295,7 @@ def _sum(one: Usage, other: Usage) -> Usage:
         one.completion_tokens + other.completion_tokens,
         one.cached_tokens + other.cached_tokens,
         one.reasoning_tokens + other.reasoning_tokens,
+        one.cache_write_tokens + other.cache_write_tokens,
         one.estimated or other.estimated,
     )
 

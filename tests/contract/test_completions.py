@@ -97,7 +97,7 @@ async def test_completion_over_http_has_every_documented_member(rest: Door, org:
             "prompt_tokens": 13,
             "completion_tokens": 3,
             "total_tokens": 16,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
             "completion_tokens_details": {
                 "reasoning_tokens": 0,
                 "audio_tokens": 0,

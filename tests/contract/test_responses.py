@@ -149,7 +149,7 @@ async def test_response_over_http_has_every_member_with_nulls_explicit(rest: Doo
         "conversation": None,
         "usage": {
             "input_tokens": 13,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": 3,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": 16,

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ChatRecord(_message.Message):
-    __slots__ = ("request", "model", "system_fingerprint", "message_id", "pieces", "cached_tokens", "reasoning_tokens", "prompt_tokens", "completion_tokens", "said", "service_tier", "completion", "state")
+    __slots__ = ("request", "model", "system_fingerprint", "message_id", "pieces", "cached_tokens", "reasoning_tokens", "prompt_tokens", "completion_tokens", "said", "service_tier", "completion", "cache_write_tokens", "state")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,7 @@ class ChatRecord(_message.Message):
     SAID_FIELD_NUMBER: _ClassVar[int]
     SERVICE_TIER_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     request: _response_service_pb2.CreateResponseRequest
     model: str
@@ -37,8 +38,9 @@ class ChatRecord(_message.Message):
     said: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
     service_tier: str
     completion: StoredCompletion
+    cache_write_tokens: int
     state: ConversationState
-    def __init__(self, request: _Optional[_Union[_response_service_pb2.CreateResponseRequest, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., pieces: _Optional[_Iterable[_Union[StreamPiece, _Mapping]]] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., said: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., service_tier: _Optional[str] = ..., completion: _Optional[_Union[StoredCompletion, _Mapping]] = ..., state: _Optional[_Union[ConversationState, _Mapping]] = ...) -> None: ...
+    def __init__(self, request: _Optional[_Union[_response_service_pb2.CreateResponseRequest, _Mapping]] = ..., model: _Optional[str] = ..., system_fingerprint: _Optional[str] = ..., message_id: _Optional[str] = ..., pieces: _Optional[_Iterable[_Union[StreamPiece, _Mapping]]] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., said: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., service_tier: _Optional[str] = ..., completion: _Optional[_Union[StoredCompletion, _Mapping]] = ..., cache_write_tokens: _Optional[int] = ..., state: _Optional[_Union[ConversationState, _Mapping]] = ...) -> None: ...
 
 class StoredCompletion(_message.Message):
     __slots__ = ("metadata",)
