@@ -29,7 +29,7 @@ _UNSIGNED = ("gemini-1", "gemini-2")
 
 def flaw_in_openai(body: dict[str, Any]) -> str | None:
     """What OpenAI's chat completions refuse."""
-    return flaw_in_completion(body) or _unknown_argument(body) or _too_many_tools(body)
+    return flaw_in_completion(body) or _unknown_argument(body) or _too_many_tools(body) or _custom_tools(body)
 
 
 def flaw_in_completion(body: dict[str, Any]) -> str | None:
@@ -49,7 +49,8 @@ def flaw_in_completion(body: dict[str, Any]) -> str | None:
 def flaw_in_mistral(body: dict[str, Any]) -> str | None:
     """What Mistral refuses beyond that."""
     return (
-        flaw_in_completion(body)
+        _other_tools(body)
+        or flaw_in_completion(body)
         or _extra_forbidden(body)
         or _tools_of_mistral(body)
         or _first(body, _ids_of_mistral, _order_of_mistral, _end_of_mistral)
@@ -61,7 +62,8 @@ def flaw_in_deepseek(body: dict[str, Any]) -> str | None:
     thinks = not body.get("model", "").startswith("deepseek-chat")
     thinking: tuple[Rule, ...] = (_reasoning_left_out, _last_of_deepseek) if thinks else ()
     return (
-        flaw_in_completion(body)
+        _other_tools(body)
+        or flaw_in_completion(body)
         or _too_many_tools(body)
         or _format_of_deepseek(body)
         or (_choice_of_deepseek(body) if thinks else None)
@@ -73,7 +75,8 @@ def flaw_in_gemini(body: dict[str, Any]) -> str | None:
     """What Gemini's endpoint that is compatible with OpenAI refuses beyond that."""
     signed: tuple[Rule, ...] = () if body.get("model", "").startswith(_UNSIGNED) else (_signatures_left_out,)
     return (
-        flaw_in_completion(body)
+        _other_tools(body)
+        or flaw_in_completion(body)
         or _unknown_name(body)
         or _tools_of_gemini(body)
         or _first(body, _nulls, _no_contents, _blank_parts, _calls_out_of_turn, _nameless_results, *signed)
@@ -200,7 +203,30 @@ def _extra_inputs(body: dict[str, Any]) -> str | None:
 
 
 def _functions(body: dict[str, Any]) -> list[dict[str, Any]]:
-    return [tool["function"] for tool in body.get("tools", ())]
+    return [tool["function"] for tool in body.get("tools", ()) if tool["type"] == "function"]
+
+
+# https://github.com/Oaklight/llm-rosetta/pull/489: chat completions nest the grammar
+def _custom_tools(body: dict[str, Any]) -> str | None:
+    for index, tool in enumerate(body.get("tools", ())):
+        if tool["type"] != "custom":
+            continue
+        if not _NAME.fullmatch(tool.get("custom", {}).get("name", "")):
+            return f"Missing required parameter: 'tools[{index}].custom.name'"
+        form = tool["custom"].get("format", {"type": "text"})
+        if form["type"] == "grammar" and form.get("grammar", {}).keys() != {"syntax", "definition"}:
+            return f"Missing required parameter: 'tools[{index}].custom.format.grammar'"
+    return None
+
+
+# https://github.com/JiuliNuoyi/CodexRosetta/pull/1
+def _other_tools(body: dict[str, Any]) -> str | None:
+    for index, tool in enumerate(body.get("tools", ())):
+        if tool["type"] != "function":
+            return f"'function' is a required property, expected an object - 'tools.{index}'"
+    if any(call.get("type") != "function" for call in _all_calls(body["messages"])):
+        return "'function' is a required property, expected an object - 'messages.tool_calls'"
+    return None
 
 
 # https://github.com/refly-ai/refly/issues/1794 and https://github.com/github/github-mcp-server/issues/1548;
@@ -308,7 +334,8 @@ def _ids_too_long(messages: list[dict[str, Any]]) -> Iterator[str]:
 # 64
 def _names_of_functions(messages: list[dict[str, Any]]) -> Iterator[str]:
     for call in _all_calls(messages):
-        if call.get("type") != "function" or not _NAME.fullmatch(call["function"]["name"]):
+        kind = call.get("type")
+        if kind not in ("function", "custom") or not _NAME.fullmatch(call[kind]["name"]):
             yield (
                 "Invalid 'messages[].tool_calls[].function.name': string does not match pattern. Expected a string that "
                 "matches the pattern '^[a-zA-Z0-9_-]+$'."
@@ -319,6 +346,8 @@ def _names_of_functions(messages: list[dict[str, Any]]) -> Iterator[str]:
 # https://github.com/OpenHands/software-agent-sdk/issues/2887
 def _half_arguments(messages: list[dict[str, Any]]) -> Iterator[str]:
     for call in _all_calls(messages):
+        if call.get("type") == "custom":
+            continue
         try:
             arguments = json.loads(call["function"]["arguments"])
         except ValueError:

@@ -246,11 +246,11 @@ async def test_deleted_tool_is_a_warning(http, org):
     ]
 
 
-async def test_hosted_tools_and_taken_names_of_a_request_are_warnings(http, org):
+async def test_taken_names_of_a_request_are_warnings(http, org):
     made = (
         await http.post("/assistant", headers=org.bearer, json={"model": {**OFFLINE, "tools": [LOOKUP]}})
     ).json()
-    tools = [{"type": "custom", "name": "search"}, {"type": "function", "name": "lookup"}]
+    tools = [{"type": "function", "name": "lookup"}]
     answer = (
         await http.post(
             "/v1/responses", headers=org.bearer, json={"model": made["id"], "input": "Hi", "tools": tools}
@@ -258,7 +258,6 @@ async def test_hosted_tools_and_taken_names_of_a_request_are_warnings(http, org)
     ).json()
 
     assert [(one["code"], one["param"]) for one in answer["warnings"]] == [
-        ("tool_not_offered", "tools[0].type"),
         ("tool_name_taken", "tools"),
     ]
 

@@ -113,13 +113,13 @@ READ = {
                     [
                         {
                             "id": "1",
-                            "type": "function",
-                            "function": {"name": "run", "arguments": '{"input": "ls"}'},
+                            "type": "custom",
+                            "custom": {"name": "run", "input": "ls"},
                         }
                     ]
                 ),
             ),
-            Message(role="tool", tool_call_id="1", content=from_python("a.txt")),
+            Message(role="tool", tool_call_id="1", content=from_python("a.txt"), custom_tool=True),
         ],
     ),
     "call of a shell and its output": (

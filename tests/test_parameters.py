@@ -18,6 +18,7 @@ from typing_extensions import get_type_hints, is_typeddict
 from server.backends.backend import ModelRequest
 from server.backends.members import ACCEPTED, LACKS, split
 from server.backends.providers import BASE_URLS
+from server.content.custom_tools import WITHOUT
 from server.core.errors import InvalidArgument
 from tests.contract.doors import COMPLETIONS
 from tests.upstream import OpenAIUpstream, chunk, failure, openai_stream, openai_text
@@ -33,6 +34,7 @@ FUNCTION = {
 }
 LOGPROBS = "message.output_text.logprobs"
 NESTED, FLAT = {"type": "function", "function": FUNCTION}, {"type": "function", **FUNCTION}
+CUSTOM = {"type": "custom", "custom": {"name": "look"}}
 SDK = {
     "Chat completions": get_type_hints(CompletionCreateParamsStreaming),
     "Responses": get_type_hints(ResponseCreateParamsStreaming),
@@ -102,6 +104,12 @@ def test_table_of_providers_is_that_of_the_backends():
     assert echoed == {name: (accepted, LACKS.get(name, frozenset())) for name, accepted in ACCEPTED.items()}
     assert LACKS.keys() <= ACCEPTED.keys()
     assert {name for name, url in BASE_URLS.items() if url} <= ACCEPTED.keys() <= BASE_URLS.keys()
+
+
+def test_list_of_providers_without_custom_tools_is_that_of_the_code():
+    listed = section("Which provider takes what").partition("functions only:")[2].partition(".")[0]
+
+    assert cells(listed) == WITHOUT
 
 
 def test_readme_shows_where_the_tables_are():
@@ -184,6 +192,7 @@ SENT: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
             {"parallel_tool_calls": False},
         ),
         "tool_choice": ({"tool_choice": "none", "tools": [NESTED]}, {"tool_choice": "none"}),
+        "tools.type: custom": ({"tools": [CUSTOM]}, {"tools": [CUSTOM]}),
         **{
             name: ({name: value}, {name: value})
             for name, value in {
@@ -222,6 +231,7 @@ SENT: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
         "text.verbosity": ({"text": {"verbosity": "low"}}, {"verbosity": "low"}),
         "tool_choice": ({"tool_choice": "none", "tools": [FLAT]}, {"tool_choice": "none"}),
         "tools": ({"tools": [FLAT]}, {"tools": [NESTED]}),
+        "tools.type: custom": ({"tools": [{"type": "custom", "name": "look"}]}, {"tools": [CUSTOM]}),
         "service_tier": ({"service_tier": "flex"}, {"service_tier": "flex"}),
         **{
             name: ({name: value}, {name: value})
@@ -277,7 +287,6 @@ ECHOED = {
                 "truncation": "auto",
             }.items()
         },
-        "tools.type: custom": {"tools": [{"type": "custom", "name": "look"}]},
         "reasoning.summary": {"reasoning": {"summary": "auto"}},
         "reasoning.generate_summary": {"reasoning": {"generate_summary": "auto"}},
     },
@@ -301,7 +310,7 @@ async def test_what_is_echoed_is_in_the_answer(caller, title, name):
     assert echoed == sent_value
 
 
-UNUSED = {"tools.type: custom": "tools[0].type", "reasoning.generate_summary": "reasoning.summary"}
+UNUSED = {"reasoning.generate_summary": "reasoning.summary"}
 
 
 @pytest.mark.parametrize(("title", "name"), matrix("unused"))
@@ -325,12 +334,13 @@ REFUSED: dict[str, dict[str, Iterable[Any]]] = {
         "web_search_options": [{}, {"a": 1}],
         "tools.type": [
             [{"type": kind, kind: {"name": "x"}}]
-            for kind in sorted(kinds_in(SDK["Chat completions"]["tools"]) - {"function"})
+            for kind in sorted(kinds_in(SDK["Chat completions"]["tools"]) - {"function", "custom"} | {"mcp"})
         ],
         "tool_choice.type": [
             {"type": kind, kind: {"name": "x"}}
             for kind in sorted(
-                kinds_in(SDK["Chat completions"]["tool_choice"]) - {"function", "allowed_tools"}
+                kinds_in(SDK["Chat completions"]["tool_choice"]) - {"function", "custom", "allowed_tools"}
+                | {"mcp"}
             )
         ],
     },
@@ -352,7 +362,9 @@ REFUSED: dict[str, dict[str, Iterable[Any]]] = {
         ],
         "tool_choice.type": [
             {"type": kind, "name": "x"}
-            for kind in sorted(kinds_in(SDK["Responses"]["tool_choice"]) - {"function", "allowed_tools"})
+            for kind in sorted(
+                kinds_in(SDK["Responses"]["tool_choice"]) - {"function", "custom", "allowed_tools"}
+            )
         ],
     },
 }

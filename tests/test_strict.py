@@ -24,6 +24,8 @@ from tests.upstream import (
     openai_text,
 )
 
+CUSTOM = {"type": "custom", "custom": {"name": "run"}}
+FLAT_GRAMMAR = {"type": "custom", "custom": {"name": "run", "format": {"type": "grammar", "syntax": "lark"}}}
 USER = {"role": "user", "content": "hello"}
 ANSWER = {"role": "assistant", "content": "hi"}
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -190,6 +192,24 @@ def test_what_a_provider_refuses_is_refused(flaw_in, messages, expected):
 @pytest.mark.parametrize(
     ("flaw_in", "members", "expected"),
     [
+        (
+            flaw_in_openai,
+            {"tools": [{"type": "custom", "custom": {}}]},
+            "Missing required parameter: 'tools[0].custom.name'",
+        ),
+        (
+            flaw_in_openai,
+            {"tools": [FLAT_GRAMMAR]},
+            "Missing required parameter: 'tools[0].custom.format.grammar'",
+        ),
+        *(
+            (
+                flaw_in,
+                {"tools": [CUSTOM]},
+                "'function' is a required property, expected an object - 'tools.0'",
+            )
+            for flaw_in in (flaw_in_mistral, flaw_in_deepseek, flaw_in_gemini)
+        ),
         (flaw_in_openai, {"top_k": 1}, "Unrecognized request argument supplied: top_k"),
         *(
             (flaw_in_mistral, {name: 1}, f"['body', '{name}']: Extra inputs")

@@ -233,15 +233,6 @@ async def test_only_allowed_tools_are_offered(sdk, completions, mode, sent_items
     assert [call.function.name for call in completion.choices[0].message.tool_calls or []] == called
 
 
-async def test_custom_tool_is_echoed_and_not_offered(sdk):
-    response = await sdk.responses.create(
-        model="demo", input="Search the web", tools=[{"type": "custom", "name": "search"}]
-    )
-
-    assert response.output_text == "You said: Search the web"
-    assert [tool.type for tool in response.tools] == ["custom"]
-
-
 MCP = {
     "type": "mcp",
     "server_label": "deepwiki",
@@ -343,12 +334,12 @@ async def test_tool_choice_of_a_completion_names_the_function(completions):
     assert completion.choices[0].message.tool_calls[0].function.name == "get_weather"
 
 
-async def test_tool_that_is_no_function_is_refused_by_completions(completions):
+async def test_hosted_tool_is_refused_by_completions(completions):
     with pytest.raises(openai.UnprocessableEntityError) as refused:
         await completions.chat.completions.create(
             model="",
             messages=[{"role": "user", "content": "Hi"}],
-            tools=[{"type": "custom", "custom": {"name": "c"}}],
+            tools=[{"type": "web_search"}],
         )
 
     assert refused.value.response.json()["detail"][0]["loc"] == ["body", "tools", 0, "type"]

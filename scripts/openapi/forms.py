@@ -26,6 +26,31 @@ _FUNCTION: dict[str, Schema] = {
     "parameters": {"type": ["object", "null"], "description": "A JSON schema."},
     "strict": {"type": ["boolean", "null"]},
 }
+_GRAMMAR: dict[str, Schema] = {"syntax": {"enum": ["lark", "regex"]}, "definition": _STRING}
+_CUSTOM: dict[str, Schema] = {
+    "name": _FUNCTION["name"],
+    "description": {"type": ["string", "null"]},
+    "format": {
+        "anyOf": [
+            _NULL,
+            {"type": "object", "required": ["type"], "properties": {"type": {"const": "text"}}},
+            {
+                "type": "object",
+                "required": ["type", "syntax", "definition"],
+                "properties": {"type": {"const": "grammar"}, **_GRAMMAR},
+                "not": {"required": ["grammar"]},
+            },
+            {
+                "type": "object",
+                "required": ["type", "grammar"],
+                "properties": {
+                    "type": {"const": "grammar"},
+                    "grammar": {"type": "object", "required": [*_GRAMMAR], "properties": _GRAMMAR},
+                },
+            },
+        ]
+    },
+}
 _SHELL_CALLS = [name for name in accepted.CALLS if name != "custom_tool_call"]
 _TOOL_OUTPUTS = sorted(accepted.CALL_OUTPUTS)
 _IGNORED = sorted(accepted.IGNORED)
@@ -164,14 +189,26 @@ COMPONENTS: dict[str, Schema] = {
             },
         ],
     },
-    "ToolCall": _object(
-        "id function",
-        id=_STRING,
-        type=_NULLABLE,
-        function=_object(
-            "name", name=_STRING, arguments={**_NULLABLE, "description": "JSON, as the model wrote it."}
-        ),
-    ),
+    "ToolCall": {
+        "anyOf": [
+            _object(
+                "id function",
+                id=_STRING,
+                type={**_NULLABLE, "not": {"const": "custom"}},
+                function=_object(
+                    "name",
+                    name=_STRING,
+                    arguments={**_NULLABLE, "description": "JSON, as the model wrote it."},
+                ),
+            ),
+            _object(
+                "id type custom",
+                id=_STRING,
+                type=_type("custom"),
+                custom=_object("name input", name=_STRING, input=_STRING),
+            ),
+        ]
+    },
     "InputFunctionCall": _object(
         "type call_id name",
         type=_type("function_call"),
@@ -194,9 +231,15 @@ COMPONENTS: dict[str, Schema] = {
         ),
     },
     "InputToolCall": {
-        "description": "A call of a tool that is not a function; a model gets it as a call of a function with that name.",
+        "description": "A call of a tool that is not a function; of a shell or a patch it is given as that of a function.",
         "anyOf": [
-            _object("type call_id name", type=_type("custom_tool_call"), call_id=_STRING, name=_STRING),
+            _object(
+                "type call_id name input",
+                type=_type("custom_tool_call"),
+                call_id=_STRING,
+                name=_STRING,
+                input=_STRING,
+            ),
             _object("type call_id", type=_type(*_SHELL_CALLS), call_id=_STRING),
         ],
     },
@@ -277,11 +320,21 @@ COMPONENTS: dict[str, Schema] = {
             _object("function", type={"const": "function"}, function=_object("name", **_FUNCTION)),
         ],
     },
+    "CustomTool": {
+        "description": "A tool that the model gives free text, nested as chat completions have it or flat as the "
+        "Responses interface has it.",
+        "anyOf": [
+            {"not": {"required": ["custom"]}, **_object("type name", type=_type("custom"), **_CUSTOM)},
+            _object("type custom", type=_type("custom"), custom=_object("name", **_CUSTOM)),
+        ],
+    },
     "ToolChoice": {
         "anyOf": [
             {"enum": ["none", "auto", "required", None]},
             _object("type function", type=_type("function"), function=_object("name", name=_STRING)),
             {**_object("type name", type=_type("function"), name=_STRING), "not": {"required": ["function"]}},
+            _object("type custom", type=_type("custom"), custom=_object("name", name=_STRING)),
+            {**_object("type name", type=_type("custom"), name=_STRING), "not": {"required": ["custom"]}},
             _object("type tools", type=_type("allowed_tools"), **_ALLOWED),
             _object(
                 "type allowed_tools", type=_type("allowed_tools"), allowed_tools=_object("tools", **_ALLOWED)
@@ -314,10 +367,6 @@ COMPONENTS: dict[str, Schema] = {
 _MESSAGES: Schema = {
     "anyOf": [{"type": "array", "items": ref("InputItem"), "maxItems": accepted.MOST_MESSAGES}, _NULL]
 }
-_PASSED_OVER: Schema = {
-    "description": "A tool that is passed over with a warning.",
-    **_object("type", type={"enum": ["custom"]}),
-}
 VALUES: dict[str, Schema] = {
     "CreateChatRequest.input": ref("Input"),
     "CreateResponseRequest.input": {"anyOf": [ref("Input"), _NULL]},
@@ -325,14 +374,14 @@ VALUES: dict[str, Schema] = {
     "CountInputTokensRequest.input": {"anyOf": [ref("Input"), _NULL]},
     "CountInputTokensRequest.instructions": {"anyOf": [ref("Input"), _NULL]},
     "CountInputTokensRequest.tool_choice": ref("ToolChoice"),
-    "CountInputTokensRequest.tools": {"anyOf": [ref("FunctionTool"), _PASSED_OVER]},
+    "CountInputTokensRequest.tools": {"anyOf": [ref("FunctionTool"), ref("CustomTool")]},
     "CountInputTokensRequest.conversation": {"anyOf": [ref("Id"), _object("id", id=ref("Id")), _NULL]},
     "CompactResponseRequest.instructions": {"anyOf": [ref("Input"), _NULL]},
     "CreateResponseRequest.instructions": {"anyOf": [ref("Input"), _NULL]},
     "CreateResponseRequest.tool_choice": ref("ToolChoice"),
     "CreateChatCompletionRequest.tool_choice": ref("ToolChoice"),
-    "CreateResponseRequest.tools": {"anyOf": [ref("FunctionTool"), _PASSED_OVER]},
-    "CreateChatCompletionRequest.tools": ref("FunctionTool"),
+    "CreateResponseRequest.tools": {"anyOf": [ref("FunctionTool"), ref("CustomTool")]},
+    "CreateChatCompletionRequest.tools": {"anyOf": [ref("FunctionTool"), ref("CustomTool")]},
     "CreateResponseRequest.conversation": {"anyOf": [ref("Id"), _object("id", id=ref("Id")), _NULL]},
     "CreateSessionRequest.messages": _MESSAGES,
     "UpdateSessionRequest.messages": _MESSAGES,

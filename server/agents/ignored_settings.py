@@ -3,15 +3,12 @@
 Refuses nothing; called when a chat runs and when a document is stored.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from google.protobuf.struct_pb2 import Struct
 
 from server.agents.chat_warnings import ChatWarning
 from server.agents.handoffs import Seat, left_out
 from server.agents.knowledge import CUSTOM
-from server.content.json_values import to_python
 
 _PLANS = ("all", "lastNMessages", "none")
 _MOST_NAMES = 5
@@ -67,16 +64,6 @@ def of_reasoning(places: Iterable[int]) -> list[ChatWarning]:
     ]
 
 
-def of_hosted_tools(tools: Sequence[Struct]) -> list[ChatWarning]:
-    """Return warnings for the hosted tools of a request in the Responses form."""
-    given = [to_python(tool) for tool in tools]
-    return [
-        of_tool_type(tool, f"tools[{index}].type", of_request=True)
-        for index, tool in enumerate(given)
-        if tool.get("type", "function") != "function"
-    ]
-
-
 def of_knowledge_base(base: Mapping[str, Any] | None) -> list[ChatWarning]:
     """Return warnings for a knowledge base that is not queried."""
     if base is None or (base.get("provider") == CUSTOM and (base.get("server") or {}).get("url")):
@@ -90,15 +77,13 @@ def of_knowledge_base(base: Mapping[str, Any] | None) -> list[ChatWarning]:
     ]
 
 
-def of_tool_type(tool: Mapping[str, Any], param: str, *, of_request: bool = False) -> ChatWarning:
+def of_tool_type(tool: Mapping[str, Any], param: str) -> ChatWarning:
     """Return the warning for a tool that is not offered to a model."""
     kind = str(tool.get("type"))[:40]
-    accepted = "only function tools are" if of_request else "only function and apiRequest tools are"
     return ChatWarning(
         "tool_not_offered",
-        f"A tool of type {kind} is not offered to the model: {accepted}.",
+        f"A tool of type {kind} is not offered to the model: only function and apiRequest tools are.",
         param,
-        of_request,
     )
 
 

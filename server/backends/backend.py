@@ -33,9 +33,10 @@ class ModelRequest:
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     tools: Sequence[dict[str, Any]] = ()
-    """Function tools, as {"type": "function", "function": {name, description, parameters, strict}}."""
+    """Function tools, as {"type": "function", "function": {name, description, parameters, strict}}, and custom ones, as
+    {"type": "custom", "custom": {name, description, format}}."""
     tool_choice: Any = None
-    """none, auto, required, or {"type": "function", "function": {"name": …}}."""
+    """none, auto, required, or {"type": "function", "function": {"name": …}}; or the same of custom."""
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     """As in chat completions: {"type": "json_schema", "json_schema": {name, schema, strict}} or {"type":

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from server.backends.backend import ModelRequest
+from server.content.custom_tools import is_custom, name_of
 from server.core.accepted import TEXT_PARTS
 from server.core.errors import InvalidArgument
 
@@ -90,18 +91,21 @@ def tools_for(request: ModelRequest) -> list[dict[str, Any]]:
             f"must be at most {most} for provider {request.provider}, handoffs included, not "
             f"{len(request.tools)}; give a squad's members their assistantDestinations",
         )
-    return [{**tool, "function": _function(tool["function"], request.provider)} for tool in request.tools]
+    return [
+        tool if is_custom(tool) else {**tool, "function": _function(tool["function"], request.provider)}
+        for tool in request.tools
+    ]
 
 
 def check_names(request: ModelRequest) -> None:
-    """Raise InvalidArgument for a function whose name the provider refuses. The
+    """Raise InvalidArgument for a tool whose name the provider refuses. The
     limits of self-hosted servers are unknown.
 
     github.com/refly-ai/refly/issues/1794 and github.com/kaitranntt/ccs/issues/25
     """
     if request.provider not in _DIALECTS:
         return
-    names = [tool["function"]["name"] for tool in request.tools]
+    names = [name_of(tool) for tool in request.tools]
     if not all(map(_NAME.fullmatch, names)):
         raise InvalidArgument.of(
             "tools",

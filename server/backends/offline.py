@@ -25,6 +25,7 @@ from server.backends.backend import (
     Usage,
 )
 from server.backends.state import new_state
+from server.content.custom_tools import is_custom, name_of
 from server.content.json_values import size_of
 from server.content.messages import text_of, tool_calls_of
 from server.core.errors import InvalidArgument
@@ -60,6 +61,8 @@ class _Reply(NamedTuple):
     arguments: str = ""
     number: int = 0
     """Number of the call within the conversation."""
+    custom: bool = False
+    """Whether the tool is a custom one, whose input `arguments` is."""
 
     def words(self) -> int:
         return len((self.arguments if self.tool else self.text).split()) + bool(self.tool)
@@ -113,7 +116,8 @@ class OfflineBackend:
 def _choices(request: ModelRequest) -> list[_Reply]:
     context = _Context(request.messages)
     if tool := _tool_to_call(request, context):
-        return [_call(tool, _calls_in(request.messages) + index) for index in range(request.n)]
+        number = _calls_in(request.messages)
+        return [_call(tool, context, number + index) for index in range(request.n)]
     schema = _schema(request.response_format)
     if schema is not None:
         text = json.dumps(_Filler(schema).fill(schema), ensure_ascii=False)
@@ -145,6 +149,7 @@ def _pieces(index: int, reply: _Reply) -> Iterator[ContentDelta | ToolCallDelta]
             id=f"call_offline_{reply.number}",
             name=reply.tool,
             arguments=reply.arguments,
+            custom=reply.custom,
         )
         return
     words = (found[0] for found in _WORD.finditer(reply.text))
@@ -219,26 +224,27 @@ def _person(words: str) -> str:
 
 
 def _tool_to_call(request: ModelRequest, context: _Context) -> dict[str, Any] | None:
-    choice, functions = request.tool_choice, [tool.get("function", tool) for tool in request.tools]
+    choice, tools = request.tool_choice, request.tools
     if isinstance(choice, dict):
-        wanted = choice.get("function", choice).get("name")
-        named = next((function for function in functions if function.get("name") == wanted), None)
+        named = next(
+            (tool for tool in tools if (tool["type"], name_of(tool)) == (choice["type"], name_of(choice))),
+            None,
+        )
         if named is None:
             raise InvalidArgument.of("tool_choice", "names a tool that is not in tools")
         return None if context.results else named
-    if choice == "required" and not functions:
+    if choice == "required" and not tools:
         raise InvalidArgument.of("tool_choice", "requires a tool, and tools has none")
-    if choice == "none" or not functions or context.results:
+    if choice == "none" or not tools or context.results:
         return None
-    return _mentioned(functions, context.prompt) or (functions[0] if choice == "required" else None)
+    return _mentioned(tools, context.prompt) or (tools[0] if choice == "required" else None)
 
 
-def _mentioned(functions: list[dict[str, Any]], prompt: str) -> dict[str, Any] | None:
-    """Return the function whose whole name is in the text, otherwise the first one that shares a word with
-    it."""
+def _mentioned(tools: Sequence[dict[str, Any]], prompt: str) -> dict[str, Any] | None:
+    """Return the tool whose whole name is in the text, otherwise the first one that shares a word with it."""
     words, tokens = _words(prompt), set(_TOKEN.findall(prompt))
-    meant = [function for function in functions if words & _words(function.get("name", ""))]
-    return next((function for function in meant if function["name"] in tokens), meant[0] if meant else None)
+    meant = [tool for tool in tools if words & _words(name_of(tool))]
+    return next((tool for tool in meant if name_of(tool) in tokens), meant[0] if meant else None)
 
 
 def _words(text: str) -> set[str]:
@@ -247,7 +253,11 @@ def _words(text: str) -> set[str]:
     return {word.lower() for word in _WORD_OF_NAME.findall(text) if len(word) > _SHORT}
 
 
-def _call(function: dict[str, Any], number: int) -> _Reply:
+def _call(tool: dict[str, Any], context: _Context, number: int) -> _Reply:
+    """Return a call: of a custom tool with the user's words, whatever its grammar."""
+    if is_custom(tool):
+        return _Reply("", "tool_calls", name_of(tool), context.prompt, number, custom=True)
+    function = tool["function"]
     schema = function.get("parameters") or {}
     arguments = _Filler(schema).fill({"type": "object", **schema})
     return _Reply("", "tool_calls", function["name"], json.dumps(arguments, ensure_ascii=False), number)

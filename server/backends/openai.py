@@ -26,6 +26,7 @@ from server.backends.parts import check_text_only, refused_part
 from server.backends.reasoning import Reasoning, add_state
 from server.backends.state import new_state, state_for
 from server.backends.tool_deltas import ToolCall
+from server.content.custom_tools import WITHOUT, sent_call
 from server.content.json_values import encodable, from_python
 from server.content.messages import parts_of, refusal_beside, text_of, tool_calls_of
 from server.core.errors import InvalidArgument
@@ -136,7 +137,7 @@ def _message(message: Message, request: ModelRequest, ids: CallIds) -> dict[str,
     if message.name and dialect.names:
         sent["name"] = message.name
     if calls:
-        sent["tool_calls"] = [_tool_call(call) for call in calls]
+        sent["tool_calls"] = [sent_call(call, custom=provider not in WITHOUT) for call in calls]
     if dialect.is_newest and (refusal := refusal_beside(message)):
         sent["refusal"] = refusal
     if role == "assistant":
@@ -176,14 +177,6 @@ def _part(part: dict[str, Any], provider: str) -> dict[str, Any]:
         case {"type": "input_file"}:
             raise refused_part(part, provider, "by its file_url", "send its file_data")
     return part if "type" in part else {"type": "text", **part}
-
-
-def _tool_call(call: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": call["id"],
-        "type": "function",
-        "function": {"name": call["name"], "arguments": call["arguments"]},
-    }
 
 
 class _Answer:
@@ -283,15 +276,19 @@ class _Choice:
     def _tool_call(self, delta: dict[str, Any]) -> Iterator[ToolCallDelta]:
         """The deltas to emit for a tool call: none until its name is known, which some servers send after its
         id."""
-        function = delta.get("function")
+        # a delta of one kind may have the other's member as null: github.com/Oaklight/llm-rosetta/pull/489
+        custom = delta.get("custom")
+        function = custom if isinstance(custom, dict) else delta.get("function")
         function = function if isinstance(function, dict) else {}
         name = _text_or_none(function.get("name"))
         call = self._find(delta.get("index"), _text_or_none(delta.get("id")), name)
-        arguments = self._call.accept(_arguments(function.get("arguments")))
+        call.custom = call.custom or isinstance(custom, dict)
+        text = function.get("input") if call.custom else function.get("arguments")
+        arguments = self._call.accept(_arguments(text))
         call.arguments.append(arguments)
         call.extra = self._reasoning.extra_of(delta) or call.extra
         if call.name:
-            yield ToolCallDelta(choice=self._index, index=call.index, arguments=arguments)
+            yield ToolCallDelta(choice=self._index, index=call.index, arguments=arguments, custom=call.custom)
         elif name:
             call.name = name
             call.index = sum(other.index is not None for other in self._tool_calls)
@@ -302,6 +299,7 @@ class _Choice:
                 id=call.emitted_id,
                 name=name,
                 arguments="".join(call.arguments),
+                custom=call.custom,
             )
 
     def _find(self, place: Any, call_id: str | None, name: str | None) -> ToolCall:
@@ -333,7 +331,7 @@ class _Choice:
             raise self._call.incomplete()
         for call in self._tool_calls:
             # a tool without parameters; complete arguments must be JSON
-            if not call.has_arguments and call.index is not None:
+            if not call.has_arguments and call.index is not None and not call.custom:
                 yield ToolCallDelta(choice=self._index, index=call.index, arguments="{}")
             elif call.has_arguments and call.index is None and known in ("stop", "tool_calls"):
                 raise self._call.unreadable()  # a call without a name cannot be answered

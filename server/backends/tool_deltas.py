@@ -21,6 +21,8 @@ class ToolCall:
         self.index: int | None = None
         """Its index among the emitted calls; None until it is emitted."""
         self.name: str | None = None
+        self.custom = False
+        """Whether its tool is a custom one, whose input comes in place of arguments."""
         self.arguments: list[str] = []
         self.emitted_id: str | None = None
         self.extra = ""
@@ -48,7 +50,12 @@ class ToolCall:
     def _is_whole(self) -> bool:
         """Whether the arguments so far are a JSON object. The number of tries is limited: each one parses all
         of them."""
-        if self._tries >= _MOST_TRIES or not self.arguments or not self.arguments[-1].rstrip().endswith("}"):
+        if (
+            self.custom
+            or self._tries >= _MOST_TRIES
+            or not self.arguments
+            or not self.arguments[-1].rstrip().endswith("}")
+        ):
             return False
         self._tries += 1
         try:

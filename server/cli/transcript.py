@@ -42,6 +42,8 @@ def _paragraphs(message: Message) -> Iterator[str]:
 
 def call_text(call: Any) -> str:
     """Return a tool call as NAME(ARGUMENTS)."""
+    if isinstance(call, dict) and isinstance(custom := call.get("custom"), dict):
+        return printable(f"{custom.get('name', '')}({custom.get('input', '')})")
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return printable(str(call))

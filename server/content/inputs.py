@@ -14,8 +14,9 @@ from google.protobuf.struct_pb2 import Struct, Value
 from generated.parley.v1.message_pb2 import Message, ProviderState
 from server.content.budget import MOST_MESSAGE_BYTES
 from server.content.compaction import text_of_compaction
+from server.content.custom_tools import is_custom, name_of, parse_custom_tool, sent_call
 from server.content.json_values import MAX_DEPTH, from_python, to_python
-from server.content.messages import mark_run
+from server.content.messages import mark_run, tool_calls_of
 from server.content.parts import check_part
 from server.content.repeated_answers import RepeatedAnswers
 from server.content.sealing import Opened
@@ -47,8 +48,6 @@ _ITEM_TYPES = (
     "item_reference",
     *sorted(IGNORED),
 )
-_NOT_HOSTED = ("custom",)
-"""Kinds of tools of the Responses interface that are passed over with a warning."""
 _FUNCTION_NAME = re.compile(FUNCTION_NAME)
 _FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
 
@@ -108,12 +107,21 @@ def parse_messages(
         else:
             messages += found
         calling = calls
+    _mark_custom(messages)
     for message in messages:
         if message.HasField("provider_state"):  # made of several items
             _check_size(message, field)
     if not messages and not may_be_empty:
         raise InvalidArgument.of(field, "must contain a message: items of the types it has are ignored")
     return messages
+
+
+def _mark_custom(messages: Sequence[Message]) -> None:
+    """Mark the results of custom tools, which completions send as they send those of functions."""
+    custom = {call["id"] for message in messages for call in tool_calls_of(message) if "input" in call}
+    for message in messages if custom else ():
+        if message.role == "tool" and message.tool_call_id in custom:
+            message.custom_tool = True
 
 
 def _check_count(count: int, field: str) -> None:
@@ -167,17 +175,19 @@ def _check_state(state: ProviderState, field: str) -> None:
             raise InvalidArgument.of(f"{field}.{name}", "must be a JSON object, as text")
 
 
-def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) -> list[dict[str, Any]]:
-    """Return a request's function tools, flat (Responses) or nested (completions), in the nested form.
+def parse_tools(tools: Sequence[Struct], field: str) -> list[dict[str, Any]]:
+    """Return a request's function and custom tools, flat (Responses) or nested (completions), in the nested form.
 
-    Custom tools are left out, or refused with `only_functions`. Raises InvalidArgument, also for tools of MCP
-    servers and for hosted tools, which OpenAI's own servers run: a caller would wait for them in vain.
+    Raises InvalidArgument, also for tools of MCP servers and for hosted tools, which OpenAI's own servers run: a
+    caller would wait for them in vain.
     """
     found = []
     for index, tool in enumerate(tools):
         if (given := to_python(tool)).get("type", "function") == "function":
             found.append(_function_tool(given, f"{field}[{index}]"))
-        elif only_functions or given["type"] not in _NOT_HOSTED:
+        elif given["type"] == "custom":
+            found.append(parse_custom_tool(given, f"{field}[{index}]"))
+        else:
             raise InvalidArgument.of(f"{field}[{index}].type", _not_run(str(given["type"])[:40]))
     return found
 
@@ -185,11 +195,11 @@ def parse_tools(tools: Sequence[Struct], field: str, *, only_functions: bool) ->
 def _not_run(kind: str) -> str:
     if kind == "mcp":
         return (
-            "must be function, not mcp: MCP servers are not called from here; list the server's tools in your own "
+            "must be function or custom, not mcp: MCP servers are not called from here; list the server's tools in your own "
             "program, send each as a function, and answer its calls"
         )
     return (
-        f"must be function, not {kind}: nothing here runs hosted tools, and no other tools are offered; send a "
+        f"must be function or custom, not {kind}: nothing here runs hosted tools; send a "
         "function of your own, or give the assistant an apiRequest tool"
     )
 
@@ -206,12 +216,15 @@ def parse_tool_choice(choice: Any, field: str = "tool_choice") -> Any:
         raise InvalidArgument.of(field, "must be none, auto, required, or an object that names a function")
     if choice.get("type") == "allowed_tools":
         return _allowed_tools(choice, field)
-    if choice.get("type") != "function":
-        raise InvalidArgument.of(field, "must name a function: no other tools are offered here")
-    name = choice["function"].get("name") if isinstance(choice.get("function"), dict) else choice.get("name")
+    kind = choice.get("type")
+    if kind not in ("function", "custom"):
+        raise InvalidArgument.of(
+            field, "must name a function or a custom tool: no other tools are offered here"
+        )
+    name = choice[kind].get("name") if isinstance(choice.get(kind), dict) else choice.get("name")
     if not isinstance(name, str):
-        raise InvalidArgument.of(field, "must name a function")
-    return {"type": "function", "function": {"name": name}}
+        raise InvalidArgument.of(field, "must name a function or a custom tool")
+    return {"type": kind, kind: {"name": name}}
 
 
 def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
@@ -229,9 +242,9 @@ def _allowed_tools(choice: dict[str, Any], field: str) -> dict[str, Any]:
             f"{field}.tools", f"must name at most {MOST_TOOLS} tools, this one names {len(tools)}"
         )
     names = {
-        parse_tool_choice(tool, f"{field}.tools[{index}]")["function"]["name"]
+        name_of(parse_tool_choice(tool, f"{field}.tools[{index}]"))
         for index, tool in enumerate(tools)
-        if isinstance(tool, dict) and tool.get("type") == "function"
+        if isinstance(tool, dict) and tool.get("type") in ("function", "custom")
     }
     return {"type": "allowed_tools", "mode": mode, "names": names}
 
@@ -304,12 +317,17 @@ def _message(item: Any, field: str) -> Message:
     if item.get("type") == "function_call_output":
         return _function_call_output(item, field)
     kind = _type_of(item)
+    if kind == "custom_tool_call":
+        return _custom_call(item, field)
     if kind in COMPACTIONS:
         return _compaction(item, field)
     if kind in CALLS:
         return _function_call(_as_function_call(item, kind), field)
     if kind in CALL_OUTPUTS:
-        return _function_call_output(_as_function_output(item), field)
+        message = _function_call_output(_as_function_output(item), field)
+        if kind == "custom_tool_call_output":
+            message.custom_tool = True
+        return message
     role = item.get("role")
     if role not in ROLES:
         _check_type(item, field)
@@ -347,11 +365,11 @@ def _check_type(item: dict[str, Any], field: str) -> None:
 
 
 def _as_function_call(item: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Return a call of a tool that is no function as the call of a function of that name."""
+    """Return a call of one of OpenAI's own tools as the call of a function of that name."""
     member = CALLS[kind]
     return {
         "call_id": item.get("call_id"),
-        "name": item.get("name") if kind == "custom_tool_call" else kind[: -len("_call")],
+        "name": kind[: -len("_call")],
         "arguments": json.dumps({member: item.get(member)}, ensure_ascii=False),
     }
 
@@ -402,18 +420,41 @@ def _tool_calls(calls: Any, field: str) -> list[Any]:
     if not isinstance(calls, list):
         raise InvalidArgument.of(field, "must be an array of tool calls")
     for index, call in enumerate(calls):
+        if isinstance(call, dict) and is_custom(call):
+            _check_custom(call, f"{field}[{index}]")
+            continue
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise InvalidArgument.of(f"{field}[{index}].function.name", "must be a string")
         if not isinstance(call.get("id"), str):
             raise InvalidArgument.of(f"{field}[{index}].id", "must be a string")
         if not isinstance(call.get("type"), str | None):
-            raise InvalidArgument.of(f"{field}[{index}].type", "must be a string: function")
+            raise InvalidArgument.of(f"{field}[{index}].type", "must be a string: function or custom")
         if not isinstance(function.get("arguments"), str | None):
             raise InvalidArgument.of(
                 f"{field}[{index}].function.arguments", "must be a string: the arguments as JSON"
             )
     return calls
+
+
+def _check_custom(call: dict[str, Any], field: str) -> None:
+    custom = call.get("custom")
+    if not isinstance(custom, dict) or not isinstance(custom.get("name"), str):
+        raise InvalidArgument.of(f"{field}.custom.name", "must be a string")
+    if not isinstance(call.get("id"), str):
+        raise InvalidArgument.of(f"{field}.id", "must be a string")
+    if not isinstance(custom.get("input"), str):
+        raise InvalidArgument.of(f"{field}.custom.input", "must be a string: what the model wrote")
+    checked_text(custom["input"], f"{field}.custom.input")
+
+
+def _custom_call(item: dict[str, Any], field: str) -> Message:
+    for name in ("call_id", "name", "input"):
+        if not isinstance(item.get(name), str):
+            raise InvalidArgument.of(f"{field}.{name}", "must be a string")
+    checked_text(item["input"], f"{field}.input")
+    call = sent_call({"id": item["call_id"], "name": item["name"], "input": item["input"]})
+    return Message(role="assistant", tool_calls=checked_value([call], field))
 
 
 def _function_call(item: dict[str, Any], field: str) -> Message:

@@ -24,7 +24,7 @@ from server.core.ids import hex_of, parse_id
 
 _DEFAULT_LIMIT = 20
 _NOT_AFTER = "the item named by `after` is not in this list"
-_ITEM_ID = re.compile(r"(?:msg_|rs_|fc_|fco_|mcp_)([0-9a-f]{32})[0-9a-f]*")
+_ITEM_ID = re.compile(r"(?:msg_|rs_|fc_|fco_|ctc_|ctco_|mcp_)([0-9a-f]{32})[0-9a-f]*")
 
 
 def items_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -132,15 +132,19 @@ def _message_items(message: Message) -> Iterator[dict[str, Any]]:
             yield _thought_item(thought_id(message.id, thoughts), one)
             thoughts += 1
         elif not runs:
-            call = calls[one]
-            yield {
-                "id": f"fc_{hex_of(message.id)}{one:02x}",
-                "type": "function_call",
-                "status": "completed",
-                "call_id": call["id"],
-                "name": call["name"],
-                "arguments": call["arguments"],
-            }
+            yield _call_item(f"{hex_of(message.id)}{one:02x}", calls[one])
+
+
+def _call_item(number: str, call: dict[str, Any]) -> dict[str, Any]:
+    custom = "input" in call
+    return {
+        "id": f"ctc_{number}" if custom else f"fc_{number}",
+        "type": "custom_tool_call" if custom else "function_call",
+        "status": "completed",
+        "call_id": call["id"],
+        "name": call["name"],
+        **({"input": call["input"]} if custom else {"arguments": call["arguments"]}),
+    }
 
 
 def _thought_item(identifier: str, thought: Thought) -> dict[str, Any]:
@@ -164,8 +168,8 @@ def _parts_of(stretch: Stretch, logprobs: list[Any]) -> list[dict[str, Any]]:
 
 def _output_item(message: Message) -> dict[str, Any]:
     return {
-        "id": f"fco_{hex_of(message.id)}",
-        "type": "function_call_output",
+        "id": f"{'ctco' if message.custom_tool else 'fco'}_{hex_of(message.id)}",
+        "type": "custom_tool_call_output" if message.custom_tool else "function_call_output",
         "status": "completed",
         "call_id": message.tool_call_id,
         "output": _output(message),

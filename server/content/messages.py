@@ -3,6 +3,7 @@
 Does not validate messages and does not create them.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -138,7 +139,10 @@ def parts_of(message: Message) -> list[dict[str, Any]]:
 
 
 def tool_calls_of(message: Message) -> list[dict[str, Any]]:
-    """Return the tool calls as {id, name, arguments}, all strings; entries of another shape are left out."""
+    """Return the tool calls as {id, name, arguments}, all strings; entries of another shape are left out.
+
+    Calls of custom tools have their text as `input`, too; their arguments are a JSON object with it.
+    """
     if message.tool_calls.WhichOneof("kind") != "list_value":
         return []
     return [call for item in to_python(message.tool_calls) if (call := _tool_call(item)) is not None]
@@ -153,6 +157,9 @@ def _part(item: Any) -> dict[str, Any] | None:
 
 
 def _tool_call(item: Any) -> dict[str, Any] | None:
+    custom = item.get("custom") if isinstance(item, dict) and item.get("type") == "custom" else None
+    if isinstance(custom, dict):
+        return _custom_call(item, custom)
     function = item.get("function") if isinstance(item, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         return None
@@ -161,4 +168,16 @@ def _tool_call(item: Any) -> dict[str, Any] | None:
         "id": call_id if isinstance(call_id, str) else "",
         "name": function["name"],
         "arguments": arguments if isinstance(arguments, str) else "{}",
+    }
+
+
+def _custom_call(item: dict[str, Any], custom: dict[str, Any]) -> dict[str, Any] | None:
+    name, text, call_id = custom.get("name"), custom.get("input"), item.get("id")
+    if not isinstance(name, str) or not isinstance(text, str | None):
+        return None
+    return {
+        "id": call_id if isinstance(call_id, str) else "",
+        "name": name,
+        "arguments": json.dumps({"input": text or ""}, ensure_ascii=False),
+        "input": text or "",
     }

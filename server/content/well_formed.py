@@ -12,6 +12,7 @@ import orjson
 from google.protobuf.struct_pb2 import Value
 
 from generated.parley.v1.message_pb2 import Message
+from server.content.custom_tools import sent_call
 from server.content.json_values import from_python
 from server.content.messages import parts_of, text_of, tool_calls_of
 from server.core.accepted import TEXT_PARTS
@@ -29,6 +30,8 @@ class _Call:
     id: str
     name: str
     arguments: str
+    input: str | None = None
+    """The text of a custom tool's call."""
     result: Message | None = None
 
     @property
@@ -43,7 +46,8 @@ class _Call:
         arguments = self.arguments if self.arguments.strip() else "{}"
         if not is_object(arguments):
             arguments = orjson.dumps({"arguments": arguments}).decode()
-        return {"id": self.id, "name": _NOT_IN_NAMES.sub("_", self.name)[:_MOST_NAME], "arguments": arguments}
+        sent = {"id": self.id, "name": _NOT_IN_NAMES.sub("_", self.name)[:_MOST_NAME], "arguments": arguments}
+        return sent if self.input is None else {**sent, "input": self.input}
 
 
 def well_formed(messages: Sequence[Message]) -> list[Message]:
@@ -112,18 +116,7 @@ def _with_calls(message: Message, calls: list[dict[str, str]], *, blank: bool) -
     changed.CopyFrom(message)
     changed.ClearField("tool_calls")
     if calls:
-        changed.tool_calls.CopyFrom(
-            from_python(
-                [
-                    {
-                        "id": call["id"],
-                        "type": "function",
-                        "function": {"name": call["name"], "arguments": call["arguments"]},
-                    }
-                    for call in calls
-                ]
-            )
-        )
+        changed.tool_calls.CopyFrom(from_python([sent_call(call) for call in calls]))
     if blank:
         changed.ClearField("content")
         changed.ClearField("message")

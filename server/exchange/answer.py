@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import StringIO
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.struct_pb2 import ListValue, Value
 
@@ -13,7 +13,9 @@ from generated.parley.v1.chat_pb2 import ChatError, ContentDelta, ReasoningDelta
 from generated.parley.v1.chat_record_pb2 import StreamPiece
 from generated.parley.v1.message_pb2 import Message, ProviderState, Reasoning, ReasoningPart
 from server.backends.backend import Finish, FinishReason, StateEvent
+from server.content.custom_tools import sent_call
 from server.content.json_values import from_python
+from server.content.messages import tool_calls_of
 from server.exchange.calls_key import key_of
 
 MOST_ROUNDS_REACHED: Final = "max_tool_rounds"
@@ -31,7 +33,14 @@ class _Call:
     """Characters of the text that came before the call began."""
     id: str = ""
     name: str = ""
+    custom: bool = False
     arguments: StringIO = field(default_factory=StringIO)
+    """Those of a function; of a custom tool its input."""
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        text = self.arguments.getvalue()
+        return sent_call({"id": self.id, "name": self.name, "input" if self.custom else "arguments": text})
 
 
 @dataclass(slots=True)
@@ -104,6 +113,7 @@ class Answer:
         call = choice.calls.setdefault(delta.index, _Call(choice.text.tell()))
         call.id = call.id or delta.id
         call.name = call.name or delta.name
+        call.custom = call.custom or delta.custom
         call.arguments.write(delta.arguments)
         self.pieces.append(_piece(delta.choice, delta.index, len(delta.arguments)))
 
@@ -210,31 +220,14 @@ def _reasoning(choice: _Choice) -> Reasoning:
 def _message(choice: _Choice) -> Message:
     message = Message(role="assistant", reasoning=_reasoning(choice) if choice.reasoning else None)
     text = choice.text.getvalue()
+    if choice.calls:
+        message.tool_calls.CopyFrom(from_python([call.stored for _, call in sorted(choice.calls.items())]))
+        if any(call.text_before < len(text) for call in choice.calls.values()):
+            message.text_before_calls.extend([call.text_before for _, call in sorted(choice.calls.items())])
     if choice.state is not None:
         message.provider_state.CopyFrom(choice.state)
         if choice.calls:
-            message.calls_key = key_of(
-                (
-                    {"id": call.id, "name": call.name, "arguments": call.arguments.getvalue()}
-                    for _, call in sorted(choice.calls.items())
-                ),
-                choice.state,
-            )
-    if choice.calls:
-        message.tool_calls.CopyFrom(
-            from_python(
-                [
-                    {
-                        "id": call.id,
-                        "type": "function",
-                        "function": {"name": call.name, "arguments": call.arguments.getvalue()},
-                    }
-                    for _, call in sorted(choice.calls.items())
-                ]
-            )
-        )
-        if any(call.text_before < len(text) for call in choice.calls.values()):
-            message.text_before_calls.extend([call.text_before for _, call in sorted(choice.calls.items())])
+            message.calls_key = key_of(tool_calls_of(message), choice.state)
     if refusal := choice.refusal.getvalue():
         message.refusal = refusal
     if choice.logprobs.values:

@@ -23,6 +23,7 @@ from server.agents.ignored_settings import of_duplicate_name, of_overrides, of_t
 from server.agents.templates import BRIEF, variables_of
 from server.agents.tools import function_of, is_run_here
 from server.backends.backend import ModelRequest
+from server.content.custom_tools import check_taken, name_of
 from server.content.inputs import INSTRUCTING
 from server.content.json_values import struct_from, to_python
 from server.content.schemas import in_order
@@ -231,7 +232,7 @@ class Context:
                 warnings.append(of_duplicate_name(destination.tool, "assistantDestinations"))
             offers.setdefault(destination.tool, Offer(destination.function, destination))
         for tool in self._turn.options.tools:
-            if (name := tool["function"]["name"]) in offers:
+            if (name := name_of(tool)) in offers:
                 warnings.append(of_duplicate_name(name, "tools", of_request=True))
             offers.setdefault(name, Offer(tool))
         self.warn(warnings)
@@ -254,6 +255,7 @@ class Context:
 
     def _request(self, prompts: Sequence[Message], tool_choice: Any) -> ModelRequest:
         settings, options = self.member.settings, self._turn.options
+        check_taken(settings.provider, options.tools, options.tool_choice, options.custom_places)
         self._prompted = prompts
         return ModelRequest(
             provider=settings.provider,

@@ -24,6 +24,7 @@ from generated.parley.v1.chat_record_pb2 import ChatRecord, StreamPiece
 from generated.parley.v1.message_pb2 import Message
 from generated.parley.v1.response_service_pb2 import CreateResponseRequest
 from server.backends.backend import Usage
+from server.content.custom_tools import text_of_call
 from server.content.fitting import fit, presented
 from server.content.messages import Thought, answer_of, in_order, mark_run, text_of, tool_calls_of
 from server.content.reasoning import Kept, kept_of, with_reasoning
@@ -295,7 +296,7 @@ def _pieces(message: Message, choice: int, *, with_calls: bool) -> Iterator[Stre
                 yield StreamPiece(choice=choice, length=len(text), logprobs=logprobs)
                 logprobs = 0  # all of them come with the first text
         elif with_calls:
-            yield StreamPiece(choice=choice, tool_call=one, length=len(calls[one]["arguments"]))
+            yield StreamPiece(choice=choice, tool_call=one, length=len(text_of_call(calls[one])))
 
 
 def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterator[dict[str, Any]]:
@@ -347,7 +348,11 @@ def _deltas(output: Sequence[Message], pieces: Iterable[StreamPiece]) -> Iterato
         else:
             call = calls[place][key[1]]
             delta = ToolCallDelta(
-                choice=piece.choice, index=key[1], arguments=call["arguments"][at:end], output_index=place
+                choice=piece.choice,
+                index=key[1],
+                arguments=text_of_call(call)[at:end],
+                output_index=place,
+                custom="input" in call,
             )
             if at == 0 and end == piece.length:
                 delta.id, delta.name = call["id"], call["name"]

@@ -32,6 +32,8 @@ class Options:
     presence_penalty: float | None = None
     tools: Sequence[dict[str, Any]] = ()
     tool_choice: Any = None
+    custom_places: Mapping[str, str] = field(default_factory=dict)
+    """The members of the request that define custom tools, by the tools' names."""
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     reasoning_effort: str | None = None

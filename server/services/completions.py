@@ -21,6 +21,7 @@ from generated.parley.v1.message_pb2 import Message
 from server.agents.agents import Agent, Agents
 from server.agents.names import model_not_found
 from server.agents.who import Model, Who
+from server.content.custom_tools import custom_places
 from server.content.extras import extras_of
 from server.content.inputs import (
     INSTRUCTING,
@@ -231,7 +232,8 @@ def _options(request: CreateChatCompletionRequest) -> Options:
         n=_given(request, "n") or 1,
         frequency_penalty=_given(request, "frequency_penalty"),
         presence_penalty=_given(request, "presence_penalty"),
-        tools=parse_tools(request.tools, "tools", only_functions=True),
+        tools=parse_tools(request.tools, "tools"),
+        custom_places=custom_places(request.tools, "tools"),
         tool_choice=parse_tool_choice(to_python(request.tool_choice))
         if request.HasField("tool_choice")
         else None,

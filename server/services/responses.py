@@ -26,8 +26,9 @@ from generated.parley.v1.response_service_pb2 import (
     ListInputItemsRequest,
 )
 from generated.parley.v1.response_service_pb2_grpc import ResponseServiceServicer
-from server.agents.ignored_settings import of_hosted_tools, of_reasoning, of_unused
+from server.agents.ignored_settings import of_reasoning, of_unused
 from server.content.budget import MOST_BYTES, MOST_OUTPUT_BYTES
+from server.content.custom_tools import custom_places
 from server.content.extras import extras_of
 from server.content.inputs import parse_input, parse_response_format, parse_tool_choice, parse_tools
 from server.content.items import items_page, page_of
@@ -69,7 +70,7 @@ from server.wire.response_stream import ResponseEvents
 
 _MOST_ECHOED_BYTES = MOST_BYTES - MOST_OUTPUT_BYTES
 _NOT_OFFERED = ("allowed_callers", "async", "defer_loading", "output_schema")
-"""Members of function tools that chat completions lack, with which providers are called."""
+"""Members of tools that chat completions lack, with which providers are called."""
 _ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
 
@@ -302,7 +303,6 @@ class ResponseService(ResponseServiceServicer):
             turn,
             warnings=[
                 *turn.warnings,
-                *of_hosted_tools(request.tools),
                 *map(of_unused, _unused(request)),
                 *of_reasoning(index for index, one in held.items() if not made_by(turn, one.state)),
             ],
@@ -394,7 +394,8 @@ def _options(request: CreateResponseRequest) -> Options:
         frequency_penalty=_given(request, "frequency_penalty"),
         presence_penalty=_given(request, "presence_penalty"),
         parallel_tool_calls=_given(request, "parallel_tool_calls"),
-        tools=parse_tools(request.tools, "tools", only_functions=False),
+        tools=parse_tools(request.tools, "tools"),
+        custom_places=custom_places(request.tools, "tools"),
         tool_choice=parse_tool_choice(to_python(request.tool_choice))
         if request.HasField("tool_choice")
         else None,
@@ -419,7 +420,7 @@ def _extras(request: CreateResponseRequest) -> dict[str, Any]:
 
 
 def _unused(request: CreateResponseRequest) -> list[str]:
-    """Return the sent members that have no effect: those of functions, log probabilities."""
+    """Return the sent members that have no effect: those of tools, log probabilities."""
     tools = [
         name
         for index, tool in enumerate(request.tools)
@@ -430,7 +431,7 @@ def _unused(request: CreateResponseRequest) -> list[str]:
 
 
 def _unused_of(tool: dict[str, Any], field: str) -> list[str]:
-    if tool.get("type", "function") != "function":  # such a tool is not offered to the model
+    if tool.get("type", "function") not in ("function", "custom"):  # such a tool is not offered to the model
         return []
     return [f"{field}.{name}" for name in _NOT_OFFERED if tool.get(name)]
 

@@ -14,6 +14,7 @@ from generated.parley.v1.chat_completion_pb2 import (
     ChatCompletionChunk,
     ChatCompletionChunkChoice,
     ChatCompletionChunkDelta,
+    ChatCompletionCustomCall,
     ChatCompletionFunctionCall,
     ChatCompletionMessage,
     ChatCompletionMessageList,
@@ -202,14 +203,7 @@ def _message(messages: Sequence[Message], kept: Kept) -> ChatCompletionMessage:
     """Return one message with the text of all rounds of tools. Calls that the server ran itself are left out,
     because the caller must not answer them."""
     last = messages[-1]
-    calls = [
-        ChatCompletionToolCall(
-            id=call["id"],
-            type="function",
-            function=ChatCompletionFunctionCall(name=call["name"], arguments=call["arguments"]),
-        )
-        for call in (tool_calls_of(last) if last.role == "assistant" else [])
-    ]
+    calls = [_call(call) for call in (tool_calls_of(last) if last.role == "assistant" else [])]
     answers = [answer_of(message) for message in messages if message.role == "assistant"]
     text = _BETWEEN.join(text for text, _ in answers if text)
     refusal = "".join(refusal for _, refusal in answers) or None
@@ -247,12 +241,23 @@ def _of_tokens(tokens: ListValue, *, refused: bool) -> Struct | None:
     return logprobs
 
 
+def _call(call: dict[str, Any]) -> ChatCompletionToolCall:
+    if "input" in call:
+        custom = ChatCompletionCustomCall(name=call["name"], input=call["input"])
+        return ChatCompletionToolCall(id=call["id"], type="custom", custom=custom)
+    function = ChatCompletionFunctionCall(name=call["name"], arguments=call["arguments"])
+    return ChatCompletionToolCall(id=call["id"], type="function", function=function)
+
+
 def _call_delta(delta: ToolCallDelta) -> ChatCompletionChunkDelta:
-    call = ChatCompletionToolCall(
-        index=delta.index, function=ChatCompletionFunctionCall(arguments=delta.arguments)
-    )
+    call = ChatCompletionToolCall(index=delta.index)
+    called: ChatCompletionCustomCall | ChatCompletionFunctionCall
+    if delta.custom:
+        call.custom.input, called = delta.arguments, call.custom
+    else:
+        call.function.arguments, called = delta.arguments, call.function
     if delta.HasField("id"):
-        call.id, call.type = delta.id, "function"
+        call.id, call.type = delta.id, "custom" if delta.custom else "function"
     if delta.HasField("name"):
-        call.function.name = delta.name
+        called.name = delta.name
     return ChatCompletionChunkDelta(tool_calls=[call])

@@ -8,6 +8,7 @@ from google.protobuf.struct_pb2 import ListValue
 
 from generated.parley.v1.message_pb2 import Message, ProviderState
 from generated.parley.v1.response_pb2 import ResponseContentPart, ResponseItem
+from server.content.custom_tools import text_of_call
 from server.content.messages import (
     Stretch,
     Thought,
@@ -90,9 +91,11 @@ def items_of(message: Message, status: str) -> list[ResponseItem]:
             thoughts += 1
         else:
             call = calls[one]
-            items.append(call_item(message.id, one, status, call["id"], call["name"], call["arguments"]))
+            made = call_item(message.id, one, status, call["id"], call["name"], custom="input" in call)
+            set_text(made, text_of_call(call))
+            items.append(made)
     for item in items[:-1]:
-        if item.type == "function_call" and not is_whole(item.arguments):
+        if item.type == "custom_tool_call" or (item.type == "function_call" and not is_whole(item.arguments)):
             break
         item.status = "completed"
     return items
@@ -167,17 +170,26 @@ def _thought_item(message_id: str, number: int, status: str, thought: Thought) -
 
 
 def call_item(
-    message_id: str, index: int, status: str, call_id: str, name: str, arguments: str
+    message_id: str, index: int, status: str, call_id: str, name: str, *, custom: bool
 ) -> ResponseItem:
-    """Return the item of a function call."""
-    return ResponseItem(
-        id=f"fc_{hex_of(message_id)}{index:02x}",
-        type="function_call",
+    """Return the item of a call of a function or a custom tool, still with an empty text."""
+    item = ResponseItem(
+        id=f"{'ctc' if custom else 'fc'}_{hex_of(message_id)}{index:02x}",
+        type="custom_tool_call" if custom else "function_call",
         status=status,
         call_id=call_id,
         name=name,
-        arguments=arguments,
     )
+    set_text(item, "")
+    return item
+
+
+def set_text(item: ResponseItem, text: str) -> None:
+    """Set what the model wrote for a call: the input of a custom tool, the arguments of a function."""
+    if item.type == "custom_tool_call":
+        item.input = text
+    else:
+        item.arguments = text
 
 
 def _parts_of(stretch: Stretch, logprobs: ListValue | None) -> list[ResponseContentPart]:

@@ -178,7 +178,8 @@ def _fill_defaults(response: Response) -> None:
     if _text(choice, "type") == "allowed_tools":
         _fill(choice, {"mode": "auto"})
     for tool in response.tools:
-        _lift(tool, "function")
+        _lift(tool, "custom" if _text(tool, "type") == "custom" else "function")
+        _lift_grammar(tool)
         if _text(tool, "type") in ("", "function"):
             _fill(tool, _FUNCTION)
     response.metadata.SetInParent()
@@ -193,6 +194,12 @@ def _lift(members: Struct, name: str) -> None:
         del members.fields[name]
         for member, value in inner.fields.items():
             members.fields[member].CopyFrom(value)
+
+
+def _lift_grammar(tool: Struct) -> None:
+    """Give the format of a custom tool the form of the Responses interface."""
+    if "format" in tool.fields and tool.fields["format"].HasField("struct_value"):
+        _lift(tool.fields["format"].struct_value, "grammar")
 
 
 def _fill(members: Struct, defaults: Mapping[str, Any]) -> None:

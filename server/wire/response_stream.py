@@ -27,6 +27,7 @@ from server.wire.response_items import (
     reasoning_item,
     run_ids,
     run_items,
+    set_text,
 )
 from server.wire.response_object import complete, response_of
 
@@ -74,6 +75,8 @@ class _Item:
     def is_over(self) -> bool:
         """Return whether the item can be closed once another has begun. Long arguments are checked again only
         when they have doubled in length."""
+        if self.item.type == "custom_tool_call":  # any text may be followed by more
+            return False
         if self.item.type != "function_call":
             return True
         text_so_far = self.part[1] if self.part else StringIO()
@@ -167,8 +170,10 @@ class ResponseEvents:
 
     def _add_call(self, delta: ToolCallDelta) -> Iterator[ResponseStreamEvent]:
         if delta.index not in self._calls:
-            made = _Item(call_item(self._message_id, delta.index, "in_progress", delta.id, delta.name, ""))
-            self._calls[delta.index] = made
+            item = call_item(
+                self._message_id, delta.index, "in_progress", delta.id, delta.name, custom=delta.custom
+            )
+            made = self._calls[delta.index] = _Item(item)
             self._begun.append(made)
         call = self._calls[delta.index]
         if call in self._begun:  # otherwise its arguments were complete, and white space follows
@@ -216,7 +221,7 @@ class ResponseEvents:
                 **path,
             )
         elif text:
-            yield self._event("response.function_call_arguments.delta", **self._at(item.item), delta=text)
+            yield self._event(f"response.{_call_events(item.item)}.delta", **self._at(item.item), delta=text)
 
     def _at(self, item: ResponseItem) -> dict[str, Any]:
         return {"item_id": item.id, "output_index": len(self._output) - 1}
@@ -241,13 +246,13 @@ class ResponseEvents:
             return
         kind, text = item.part[0], item.part[1].getvalue()
         if kind.name == _ARGUMENTS:
-            item.item.arguments = text
-            yield self._event(
-                "response.function_call_arguments.done",
-                **self._at(item.item),
-                name=item.item.name,
-                arguments=text,
+            set_text(item.item, text)
+            members = (
+                {"input": text}
+                if item.item.type == "custom_tool_call"
+                else {"name": item.item.name, "arguments": text}
             )
+            yield self._event(f"response.{_call_events(item.item)}.done", **self._at(item.item), **members)
             return
         at, part = self._in(item.item, kind), part_of(kind.name, text, item.logprobs)
         (item.item.summary if kind.name == "summary_text" else item.item.content).append(part)
@@ -336,6 +341,11 @@ class ResponseEvents:
         response = complete(self._response, chat, outcome, None)
         response.output.extend(self._output)
         return response
+
+
+def _call_events(item: ResponseItem) -> str:
+    """What the events of a call's text are called."""
+    return "custom_tool_call_input" if item.type == "custom_tool_call" else "function_call_arguments"
 
 
 def _part_events(kind: _Kind) -> str:

@@ -196,7 +196,7 @@ async def test_what_was_asked_for_is_echoed(door: Door, org: Org) -> None:
                 "strict": True,
                 "description": "Looks.",
             },
-            {"type": "custom"},
+            {"type": "custom", "name": "run", "format": {"type": "text"}},
         ],
     }
 

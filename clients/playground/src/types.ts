@@ -16,7 +16,11 @@ export interface ToolCall {
 export interface Message {
   role: string;
   content?: Json;
-  tool_calls?: { id: string; function: { name: string; arguments?: string } }[];
+  tool_calls?: {
+    id: string;
+    function?: { name: string; arguments?: string };
+    custom?: { name: string; input: string };
+  }[];
   tool_call_id?: string;
   name?: string;
   refusal?: string;
@@ -150,7 +154,11 @@ export function itemsOf(output: Message[] | undefined): Item[] {
     for (const call of message.tool_calls ?? [])
       items.push({
         type: "call",
-        call: { id: call.id, name: call.function.name, arguments: call.function.arguments ?? "" },
+        call: {
+          id: call.id,
+          name: call.custom?.name ?? call.function?.name ?? "",
+          arguments: call.custom?.input ?? call.function?.arguments ?? "",
+        },
       });
   }
   return items;

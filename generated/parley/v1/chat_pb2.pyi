@@ -182,20 +182,22 @@ class ToolRound(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ...) -> None: ...
 
 class ToolCallDelta(_message.Message):
-    __slots__ = ("choice", "index", "id", "name", "arguments", "output_index")
+    __slots__ = ("choice", "index", "id", "name", "arguments", "output_index", "custom")
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_FIELD_NUMBER: _ClassVar[int]
     choice: int
     index: int
     id: str
     name: str
     arguments: str
     output_index: int
-    def __init__(self, choice: _Optional[int] = ..., index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ..., output_index: _Optional[int] = ...) -> None: ...
+    custom: bool
+    def __init__(self, choice: _Optional[int] = ..., index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ..., output_index: _Optional[int] = ..., custom: _Optional[bool] = ...) -> None: ...
 
 class PaginationMeta(_message.Message):
     __slots__ = ("items_per_page", "total_items", "current_page", "total_pages", "has_next_page", "sort_order", "next_cursor")

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Message(_message.Message):
-    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal", "logprobs", "provider_state", "text_before_calls", "run_by_server", "reasoning", "calls_key")
+    __slots__ = ("id", "role", "content", "message", "time", "seconds_from_start", "tool_calls", "tool_call_id", "name", "metadata", "refusal", "logprobs", "provider_state", "text_before_calls", "run_by_server", "reasoning", "custom_tool", "calls_key")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class Message(_message.Message):
     TEXT_BEFORE_CALLS_FIELD_NUMBER: _ClassVar[int]
     RUN_BY_SERVER_FIELD_NUMBER: _ClassVar[int]
     REASONING_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_TOOL_FIELD_NUMBER: _ClassVar[int]
     CALLS_KEY_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
@@ -43,8 +44,9 @@ class Message(_message.Message):
     text_before_calls: _struct_pb2.ListValue
     run_by_server: RunByServer
     reasoning: Reasoning
+    custom_tool: bool
     calls_key: str
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., logprobs: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., text_before_calls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., run_by_server: _Optional[_Union[RunByServer, _Mapping]] = ..., reasoning: _Optional[_Union[Reasoning, _Mapping]] = ..., calls_key: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., message: _Optional[str] = ..., time: _Optional[float] = ..., seconds_from_start: _Optional[float] = ..., tool_calls: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., tool_call_id: _Optional[str] = ..., name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., refusal: _Optional[str] = ..., logprobs: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., provider_state: _Optional[_Union[ProviderState, _Mapping]] = ..., text_before_calls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., run_by_server: _Optional[_Union[RunByServer, _Mapping]] = ..., reasoning: _Optional[_Union[Reasoning, _Mapping]] = ..., custom_tool: _Optional[bool] = ..., calls_key: _Optional[str] = ...) -> None: ...
 
 class Reasoning(_message.Message):
     __slots__ = ("parts",)

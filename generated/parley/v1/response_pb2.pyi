@@ -101,7 +101,7 @@ class ResponseIncompleteDetails(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class ResponseItem(_message.Message):
-    __slots__ = ("id", "type", "status", "role", "content", "call_id", "name", "arguments", "output", "server_label", "summary", "encrypted_content")
+    __slots__ = ("id", "type", "status", "role", "content", "call_id", "name", "arguments", "output", "server_label", "summary", "encrypted_content", "input")
     ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +114,7 @@ class ResponseItem(_message.Message):
     SERVER_LABEL_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     ENCRYPTED_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
     id: str
     type: str
     status: str
@@ -126,7 +127,8 @@ class ResponseItem(_message.Message):
     server_label: str
     summary: _containers.RepeatedCompositeFieldContainer[ResponseContentPart]
     encrypted_content: str
-    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., status: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Iterable[_Union[ResponseContentPart, _Mapping]]] = ..., call_id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ..., output: _Optional[str] = ..., server_label: _Optional[str] = ..., summary: _Optional[_Iterable[_Union[ResponseContentPart, _Mapping]]] = ..., encrypted_content: _Optional[str] = ...) -> None: ...
+    input: str
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., status: _Optional[str] = ..., role: _Optional[str] = ..., content: _Optional[_Iterable[_Union[ResponseContentPart, _Mapping]]] = ..., call_id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ..., output: _Optional[str] = ..., server_label: _Optional[str] = ..., summary: _Optional[_Iterable[_Union[ResponseContentPart, _Mapping]]] = ..., encrypted_content: _Optional[str] = ..., input: _Optional[str] = ...) -> None: ...
 
 class ResponseContentPart(_message.Message):
     __slots__ = ("type", "text", "refusal", "logprobs")
@@ -169,7 +171,7 @@ class OutputTokensDetails(_message.Message):
     def __init__(self, reasoning_tokens: _Optional[int] = ...) -> None: ...
 
 class ResponseStreamEvent(_message.Message):
-    __slots__ = ("type", "sequence_number", "response", "output_index", "item", "item_id", "content_index", "part", "delta", "text", "arguments", "path", "code", "message", "name", "refusal", "logprobs", "summary_index")
+    __slots__ = ("type", "sequence_number", "response", "output_index", "item", "item_id", "content_index", "part", "delta", "text", "arguments", "path", "code", "message", "name", "refusal", "logprobs", "summary_index", "input")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_NUMBER_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +190,7 @@ class ResponseStreamEvent(_message.Message):
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_INDEX_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
     type: str
     sequence_number: int
     response: Response
@@ -206,4 +209,5 @@ class ResponseStreamEvent(_message.Message):
     refusal: str
     logprobs: _struct_pb2.ListValue
     summary_index: int
-    def __init__(self, type: _Optional[str] = ..., sequence_number: _Optional[int] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., output_index: _Optional[int] = ..., item: _Optional[_Union[ResponseItem, _Mapping]] = ..., item_id: _Optional[str] = ..., content_index: _Optional[int] = ..., part: _Optional[_Union[ResponseContentPart, _Mapping]] = ..., delta: _Optional[str] = ..., text: _Optional[str] = ..., arguments: _Optional[str] = ..., path: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., name: _Optional[str] = ..., refusal: _Optional[str] = ..., logprobs: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., summary_index: _Optional[int] = ...) -> None: ...
+    input: str
+    def __init__(self, type: _Optional[str] = ..., sequence_number: _Optional[int] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., output_index: _Optional[int] = ..., item: _Optional[_Union[ResponseItem, _Mapping]] = ..., item_id: _Optional[str] = ..., content_index: _Optional[int] = ..., part: _Optional[_Union[ResponseContentPart, _Mapping]] = ..., delta: _Optional[str] = ..., text: _Optional[str] = ..., arguments: _Optional[str] = ..., path: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., name: _Optional[str] = ..., refusal: _Optional[str] = ..., logprobs: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., summary_index: _Optional[int] = ..., input: _Optional[str] = ...) -> None: ...
