@@ -14,12 +14,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.core.config import Address
+from server.core.errors import StorageUnavailable
 from server.core.telemetry.listener import Answer, Listener
 from server.core.telemetry.prometheus import OTHER, PrometheusMeter
 from server.exchange.session_queue import SessionQueue
 from server.storage.store import opened
 from tests.documents import text_of
 from tests.processes import Serving, free_address, run
+from tests.test_admin import serving
 from tests.test_logs import by_grpc
 from tests.test_serve import chat_body, client_of
 from tests.test_workers import workers_of
@@ -155,17 +157,27 @@ async def test_readiness_ends_when_the_server_is_to_stop_and_life_does_not(tmp_p
     assert (served.status_code, alive.status_code) == (200, 200)
 
 
-async def test_database_that_takes_no_writes_is_a_reason(tmp_path):
-    from tests.test_admin import serving
-
-    async with serving(tmp_path) as app:
-        reasons = [await app.not_ready()]
+async def test_database_that_takes_no_writes_is_read_and_counted(tmp_path):
+    async with serving(tmp_path, metrics=Address(host="127.0.0.1", port=0)) as app:
+        seen = []
         for works in (False, True):
             app.store.database.watch(works)
             await asyncio.sleep(0)
-            reasons.append(await app.not_ready())
+            writes = "parley_storage_writes 1.0" in await app.metrics()
+            seen.append((await app.not_ready(), writes))
 
-    assert reasons == [[], ["the database takes no writes"], []]
+    assert seen == [([], False), ([], True)]
+
+
+async def test_database_that_cannot_be_read_is_a_reason(tmp_path, monkeypatch):
+    async with serving(tmp_path) as app:
+
+        async def read(work):
+            raise StorageUnavailable("the database cannot be reached")
+
+        monkeypatch.setattr(app.store.database, "read", read)
+
+        assert await app.not_ready() == ["the database cannot be read: the database cannot be reached"]
 
 
 async def test_workers_are_scraped_and_probed_at_one_port(tmp_path):

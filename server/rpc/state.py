@@ -92,10 +92,9 @@ class ServerState:
         return self._meter.text()
 
     async def not_ready(self) -> list[str]:
-        """Return the reasons for which this process is to get no calls, if there are any."""
+        """Return the reasons for which this process is to get no calls, if there are any. That writes fail is none:
+        all servers of a database would go at once, and stored records can still be read."""
         reasons = ["the server is stopping"] if self._health.is_stopping else []
-        if self._health.has_failed:
-            reasons.append("the database takes no writes")
         try:
             async with asyncio.timeout(_SECONDS):
                 await self._store.database.read(lambda connection: connection.execute("SELECT 1").fetchone())
