@@ -203,6 +203,13 @@ async def test_what_is_shown_is_what_the_settings_take(tmp_path):
     assert Settings(**shown) == Settings()
 
 
+async def test_addresses_are_shown_as_flags_take_them():
+    ended = await run("parley", "config", "show", "--metrics", "127.0.0.1:9")
+
+    shown = {name: value for name, value, *_ in map(str.split, ended.out.splitlines())}
+    assert shown["metrics"] == "127.0.0.1:9" and shown["websocket"] == "127.0.0.1:0"
+
+
 async def test_settings_are_shown_a_line_each():
     ended = await run("parley", "config", "show", "--retention-days", "7")
     lines = [line.split("  ") for line in ended.out.splitlines()]

@@ -11,7 +11,7 @@ from server.cli.commands import Commands
 from server.cli.console import json_option, read_of, show
 from server.cli.options import SettingsCommand, every_setting
 from server.cli.settings import SECRETS, Read
-from server.core.config import Settings
+from server.core.config import Address, Settings
 
 DEFAULT = "default"
 MASK = "****"
@@ -44,9 +44,7 @@ def show_settings(config: Path | None, as_json: bool, **flags: Any) -> None:
 def rows_of(read: Read) -> list[dict[str, Any]]:
     """Each setting with its value, as a setting takes it, and its origin."""
     values = read.settings.model_dump(mode="json", by_alias=True)
-    values |= {
-        name: str(value) for name in ("http", "grpc", "admin") if (value := getattr(read.settings, name))
-    }
+    values |= {name: str(value) for name, value in read.settings if isinstance(value, Address)}
     for name in SECRETS:
         values[name] = masked(name, values[name])
     values["provider_urls"] = {name: without_password(url) for name, url in values["provider_urls"].items()}
