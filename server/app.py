@@ -270,21 +270,23 @@ class App:
             self._listen()
         except RuntimeError:
             raise ListenError(
-                f"gRPC address {self._settings.grpc} is taken or cannot be listened on"
+                f"gRPC address {self._settings.grpc} is taken or cannot be listened on; --grpc names another"
             ) from None
         if self._admin:
             try:
                 await self._admin.start()
             except RuntimeError:
                 raise ListenError(
-                    f"admin address {self._settings.admin} is taken or cannot be listened on"
+                    f"admin address {self._settings.admin} is taken or cannot be listened on; --admin names another"
                 ) from None
             self.admin_port = self._admin.port
         websocket = self._settings.websocket
         try:
             await self._sockets.start(websocket.host, websocket.port)
         except OSError:
-            raise ListenError(f"WebSocket address {websocket} is taken or cannot be listened on") from None
+            raise ListenError(
+                f"WebSocket address {websocket} is taken or cannot be listened on; --websocket names another"
+            ) from None
         self.websocket_port = self._sockets.port
         offload.leave_turns()
         await self._recovery.start()

@@ -205,7 +205,8 @@ async def test_address_that_is_taken_is_refused_by_name(tmp_path):
     finally:
         await listener.stop()
 
-    expected = f"Error: metrics address 127.0.0.1:{listener.port} is taken or cannot be listened on\n"
+    expected = f"Error: metrics address 127.0.0.1:{listener.port} is taken or cannot be listened on;"
+    expected += " --metrics names another\n"
     assert (ended.code, ended.err) == (1, expected)
 
 

@@ -129,7 +129,7 @@ async def test_taken_http_port_is_one_line(first, tmp_path):
 async def test_taken_grpc_port_is_one_line(first, tmp_path):
     printed = await refused("--http", free_address(), "--grpc", first.grpc, data=tmp_path)
 
-    assert printed == f"gRPC address {first.grpc} is taken or cannot be listened on"
+    assert printed == f"gRPC address {first.grpc} is taken or cannot be listened on; --grpc names another"
 
 
 async def test_bad_option_is_one_line_that_names_it(tmp_path):

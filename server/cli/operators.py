@@ -47,7 +47,9 @@ class Operators(AbstractAsyncContextManager["Operators"]):
             try:
                 await self._listener.start()
             except OSError:
-                fail(f"metrics address {self._address} is taken or cannot be listened on")
+                fail(
+                    f"metrics address {self._address} is taken or cannot be listened on; --metrics names another"
+                )
             address = self._address.model_copy(update={"port": self._listener.port})
             log.info("metrics_port_serves", address=str(address))
             if not address.is_loopback:
