@@ -37,6 +37,15 @@ async def test_machine_that_serves_is_well(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_file_of_settings_that_is_named_is_checked(tmp_path):
+    (file := tmp_path / "other.toml").write_text("workers = 0\n")
+
+    ended = await run("parley", "doctor", "--config", file)
+
+    assert ended.code == 1
+    assert f"fail  settings     {file}:1: workers: " in ended.out
+
+
 async def test_server_that_runs_is_no_trouble(tmp_path):
     async with Serving(tmp_path / "data") as parley:
         before = {path.name for path in parley.data.iterdir()}
@@ -79,7 +88,7 @@ async def test_each_failure_names_its_remedy_and_the_exit_code_says_so(tmp_path)
     assert "--data (PARLEY_DATA)" in found(folder)["data folder"]["remedy"]
     assert "`parley restore FILE --replace`" in found(damaged)["database"]["remedy"]
     assert "is of a newer version of parley" in found(newer)["database"]["detail"]
-    assert "--http (PARLEY_HTTP): 'nowhere' is not HOST:PORT" in found(wrong)["settings"]["detail"]
+    assert "--http: 'nowhere' is not HOST:PORT" in found(wrong)["settings"]["detail"]
 
 
 async def test_postgresql_is_reached_and_not_changed(postgres, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from server.cli import checks
-from server.cli.console import data_option, database_option, json_option, settings_of, show
+from server.cli.console import config_option, data_option, database_option, json_option, settings_of, show
 from server.cli.tables import one_line
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -18,6 +18,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.option("--http", metavar="HOST:PORT", help="As for `parley serve`. [127.0.0.1:8080]")
 @click.option("--grpc", metavar="HOST:PORT", help="As for `parley serve`. [127.0.0.1:50051]")
 @database_option
+@config_option
 @json_option
 @click.pass_context
 def doctor(
@@ -26,6 +27,7 @@ def doctor(
     http: str | None,
     grpc: str | None,
     database: str | None,
+    config: Path | None,
     as_json: bool,
 ) -> None:
     """Check what a server needs: machine, ports, folder, database, clock, keys, limits.
@@ -35,7 +37,7 @@ def doctor(
     meanwhile.
     """
     found = []
-    for check in _checks({"data": data, "http": http, "grpc": grpc, "database": database}):
+    for check in _checks(config, {"data": data, "http": http, "grpc": grpc, "database": database}):
         found.append(check)
         if not as_json:
             click.echo(_text(check))
@@ -48,9 +50,9 @@ def doctor(
     context.exit(1 if failed else 0)
 
 
-def _checks(options: dict[str, Any]) -> Iterable[checks.Check]:
+def _checks(config: Path | None, options: dict[str, Any]) -> Iterable[checks.Check]:
     try:
-        settings = settings_of(**options)
+        settings = settings_of(config, **options)
     except click.ClickException as error:
         return [checks.Check("settings", "fail", error.message, "`parley serve --help` and docs/settings.md")]
     return checks.of(settings)
