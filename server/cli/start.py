@@ -15,7 +15,7 @@ def serve(config: Path | None, **flags: Any) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain and exit 0.
 
     A flag wins over its environment variable (--http over PARLEY_HTTP), and that over parley.toml (http = "…").
-    A secret in a flag is seen by whoever lists processes: name a file of it instead (PARLEY_KEY_SECRET_FILE).
+    Everyone who can list processes sees a secret in a flag: name a file of it instead (PARLEY_KEY_SECRET_FILE).
     """
     settings = settings_of(config, **flags)
     import uvloop

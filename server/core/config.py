@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     tls_key: Path | None = None
     """PEM file of the certificate's key."""
     client_ca: Path | None = None
-    """PEM file of who signs the certificates of clients; they have to show one then."""
+    """PEM file of the CAs that sign clients' certificates; clients must then present one."""
     websocket: Annotated[Address, NoDecode] = Address(host="127.0.0.1", port=0)
     """Where a server process takes WebSocket connections from Envoy; port 0 means any free one."""
     database: str | None = Field(default=None, repr=False)
@@ -98,9 +98,9 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = None
     """http://HOST:PORT of a collector that takes OTLP over gRPC; None means no traces."""
     trace_ratio: float = Field(default=1, ge=0, le=1)
-    """Which part of the traces is recorded that begin here; others as whoever began them says."""
+    """Which part of the traces that begin here is recorded; a caller's `traceparent` decides for itself."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """From which level on lines are logged; each call is one of `info`, or `warning` where the server failed."""
+    """The lowest level that is logged; each call is one of `info`, or `warning` where the server failed."""
     log_format: Literal["auto", "console", "json"] = "auto"
     """`auto` means `console` on a terminal and `json` elsewhere."""
     offline_delay_ms: float = Field(default=0, ge=0)
