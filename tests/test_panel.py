@@ -69,7 +69,8 @@ async def test_terminal_shows_folder_urls_keys_and_a_request_that_works(tmp_path
         keys["publishable"],
     ):
         assert part in shown
-    assert str(data) in re.sub(r"[│\s]+", " ", shown)
+    # a long path is folded, in the middle of a word where it has no space
+    assert re.sub(r"\s", "", str(data)) in re.sub(r"[│\s]+", "", shown)
     assert '"delta":"You"' in answer
     assert max(len(line) for line in lines if not line.startswith("curl ")) <= COLUMNS
     assert lines[-1].startswith(f"ready http=http://{http} grpc=")

@@ -95,7 +95,7 @@ AWAY = {
         f"postgresql://me:{SECRET}@127.0.0.1:1/parley",
         r"PostgreSQL at 127\.0\.0\.1:1/parley cannot be reached",
     ),
-    "another kind": (("keys", "list"), "mysql://here", "--database .*must be a URL postgresql://"),
+    "another kind": (("keys", "list"), "mysql://here", "--database: must be a URL postgresql://"),
     "not a url": (
         ("keys", "list"),
         f"postgresql://me:{SECRET}@ho st:port/x",

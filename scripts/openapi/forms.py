@@ -489,6 +489,10 @@ RULES: dict[str, list[Schema]] = {
         _transport(_RESPONSE),
         {"anyOf": [_given(without=(name,)) for name in _RESPONSE]},
         {"anyOf": [_given(without=("conversation",)), _given(without=("sessionId", *_RESPONSE))]},
+        {"anyOf": [_given(name) for name in ("input", "sessionId", *_RESPONSE, "conversation")]},
+    ],
+    "CountInputTokensRequest": [
+        {"anyOf": [_given(name) for name in ("input", "previous_response_id", "conversation")]},
     ],
     "CompactResponseRequest": [
         {"anyOf": [_given(name) for name in ("model", "assistantId", "previous_response_id")]},

@@ -230,9 +230,13 @@ class Operations:
             keyed=binding.keyed,
             verb=path.verb,
             door=binding.door,
-            names=bool(path.variables) or path.verb == "POST",
+            names=bool(path.variables) or path.verb == "POST" or self._is_of_an_agent(binding),
             runs=binding.method.name in _RUN,
         )
+
+    def _is_of_an_agent(self, binding: Binding) -> bool:
+        """Return whether a list is of one agent, which must exist."""
+        return any(field.name == "agent_id" for field in self._fields(binding))
 
     def _success(self, bindings: list[Binding]) -> Schema:
         headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}

@@ -11,6 +11,7 @@ from types import TracebackType
 import grpc
 import structlog
 
+from server.core.errors import ServerStopping
 from server.core.telemetry.logs import CALL
 from server.core.telemetry.meter import MethodMeter
 from server.core.telemetry.notes import CallNotes, enter
@@ -79,9 +80,14 @@ class Observed:
             self._counting.end(_NAMES[code], time.perf_counter() - self.notes.started)
         if self.notes.span:
             self._end_span(self.notes.span, code)
-        level = logging.DEBUG if self._is_open else logging.WARNING if code in _OURS else logging.INFO
+        is_ours = code in _OURS and not self._comes_back()
+        level = logging.DEBUG if self._is_open else logging.WARNING if is_ours else logging.INFO
         if log.is_enabled_for(level):
             self._write(level, code)
+
+    def _comes_back(self) -> bool:
+        """Return whether this was a connection that a stopping server lets go, as it is meant to."""
+        return self._announcing.is_connection and isinstance(self._announcing.refused, ServerStopping)
 
     def _end_span(self, span: Span, code: grpc.StatusCode) -> None:
         call, notes = self._call, self.notes
