@@ -489,7 +489,6 @@ RULES: dict[str, list[Schema]] = {
         _transport(_RESPONSE),
         {"anyOf": [_given(without=(name,)) for name in _RESPONSE]},
         {"anyOf": [_given(without=("conversation",)), _given(without=("sessionId", *_RESPONSE))]},
-        {"anyOf": [_given(name) for name in ("input", "sessionId", *_RESPONSE, "conversation")]},
     ],
     "CountInputTokensRequest": [
         {"anyOf": [_given(name) for name in ("input", "previous_response_id", "conversation")]},

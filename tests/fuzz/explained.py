@@ -20,6 +20,10 @@ INSTRUCTED = "the completions door takes system messages only where the assistan
 PROVIDER = "a provider that is not known needs a model.url; assistants are open documents, whose schema cannot list them"
 URL = "what is no http URL is no model's: what hosts it may have is for the operator to say, and in no schema"
 MASKED = "a secret that looks like a masked one is only taken where the stored one looks so"
+INPUT = (
+    "input may be left out where something is continued: beside the other rules of a response, a rule for that leaves "
+    "schemathesis no bodies to make"
+)
 STORED = "background needs the response to be stored, and store may be false without it"
 NOT_EXACT = "an integer that no double is would be another one here, and no schema says which those are"
 LENIENT = (
@@ -57,6 +61,12 @@ def _of_a_refusal(case: Any, body: bytes) -> str | None:
         return URL
     if b"is masked and matches no stored secret" in body:
         return MASKED
+    if (
+        case.path.endswith("/responses")
+        and b"input is required" in body
+        and not (case.body or {}).get("input")
+    ):
+        return INPUT
     if b"background needs the response to be stored" in body:
         return STORED
     if b"model is not an assistant's id or name" in body or b"must name who answers" in body:  # model: ""
