@@ -561,3 +561,50 @@ def test_keys_of_servers_that_start_at_once_in_a_new_folder_all_hold(tmp_path):
 
     assert None not in asyncio.run(callers(keys))
     assert [path.name for path in tmp_path.iterdir() if "secret" in path.name] == ["key-secret"]
+
+
+# --- works that fail half-read ------------------------------------------------------------------------------
+
+
+def _fails_half_read(connection):
+    """Selects what it does not read, as a work does whose statements go out together."""
+    unread = connection.execute("SELECT text FROM said")
+    raise NotFound(f"nothing is there, after {type(unread).__name__}")
+
+
+async def _failed(doing):
+    """The error, held as a task or a log holds it."""
+    try:
+        await doing
+    except NotFound as error:
+        return error
+
+
+async def _filled(database):
+    await database.write(
+        lambda connection: connection.executemany("INSERT INTO said (text) VALUES (?)", ["a", "b"])
+    )
+
+
+@pytest.mark.parametrize("how", ["write", "read", "read in a thread"])
+async def test_work_that_failed_before_it_had_read_all_holds_no_view_of_the_file(database, tmp_path, how):
+    await _filled(database)
+    other = SqliteDatabase(tmp_path / "test.db")
+    doing = (
+        database.write(_fails_half_read)
+        if how == "write"
+        else database.read(_fails_half_read, long=how != "read")
+    )
+    held = await _failed(doing)
+
+    await other.write(lambda connection: connection.execute("INSERT INTO said (text) VALUES ('other')"))
+    await database.write(lambda connection: connection.execute("INSERT INTO said (text) VALUES ('own')"))
+    count = "SELECT count(*) FROM said"
+    seen = [
+        await database.read(lambda connection: connection.execute(count).fetchone()[0], long=long)
+        for long in (False, True)
+    ]
+
+    assert isinstance(held, NotFound)
+    assert seen == [4, 4]
+    other.close()

@@ -19,7 +19,7 @@ from typing import TypeVar
 from server.core.errors import FailedPrecondition, StorageUnavailable
 from server.storage.database import Column, Connection, DatabaseError, with_also
 from server.storage.sqlite import folder
-from server.storage.sqlite.errors import concerns_the_file, storage_error
+from server.storage.sqlite.errors import concerns_the_file, finish_statements, storage_error
 from server.storage.sqlite.modes import create_private
 from server.storage.sqlite.sums import check_sums, delete_sums, save_sums
 from server.storage.sqlite.wal import check_log
@@ -121,6 +121,9 @@ class SqliteDatabase:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                     raise
+            except Exception as error:
+                finish_statements(error)
+                raise
             finally:
                 self._until = math.inf
         return await asyncio.get_running_loop().run_in_executor(
@@ -132,6 +135,9 @@ class SqliteDatabase:
         reader.execute("BEGIN")
         try:
             return work(reader)
+        except Exception as error:
+            finish_statements(error)
+            raise
         finally:
             reader.execute("COMMIT")
 

@@ -1,6 +1,7 @@
 """Classifies SQLite's errors for a write, and returns the errors for callers, without SQLite's texts."""
 
 import sqlite3
+import traceback
 
 from server.core.errors import FailedPrecondition, ResourceExhausted, ServiceError, StorageUnavailable
 
@@ -47,6 +48,13 @@ def storage_error(error: sqlite3.Error) -> ServiceError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageUnavailable("the database is busy; nothing was written, try again", retry_after=1)
     return StorageUnavailable("the database could not be written; nothing was stored")
+
+
+def finish_statements(error: BaseException) -> None:
+    """End the statements that a failed work has begun and not read. As long as somebody holds the error its frames
+    hold them, and with them the view of the file that the connection had: reads would see no later commit, and
+    writes would fail as soon as another process has written."""
+    traceback.clear_frames(error.__traceback__)
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from server.storage.database import Connection
-from server.storage.sqlite.errors import concerns_the_file, is_of_the_disk, storage_error
+from server.storage.sqlite.errors import concerns_the_file, finish_statements, is_of_the_disk, storage_error
 
 if TYPE_CHECKING:  # the database has a writer
     from server.storage.sqlite.database import SqliteConnection
@@ -268,10 +268,12 @@ class Writer:
         except sqlite3.Error as error:
             if concerns_the_file(error):
                 raise
+            finish_statements(error)
             self._connection.execute("ROLLBACK TO write")
             result = None, storage_error(error) if isinstance(error, sqlite3.IntegrityError) else error
         # a bug in one write must not take the writer thread, or its neighbours, with it
         except Exception as error:
+            finish_statements(error)
             self._connection.execute("ROLLBACK TO write")
             result = None, error
         self._connection.execute("RELEASE write")
