@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psycopg
 import structlog
 
-from server.storage.postgres.connecting import connect
+from server.storage.postgres.connecting import connect, longer
 from server.storage.postgres.connection import Driver, was_ended
 from server.storage.postgres.errors import postgres_error
 
@@ -24,7 +24,6 @@ _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 """Beyond this a connection is taken for dead: its statements wait for no lock."""
 _LOOK_SECONDS = 1.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 _KEY = "hashtextextended(name, 1)"
 _NAMES = "FROM unnest($1::text[]) WITH ORDINALITY AS named(name, place) ORDER BY place"
@@ -128,7 +127,7 @@ class Locks:
             if self._is_closing:
                 self._released, self._words = {}, {}
                 return
-            self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
+            self._pause = longer(self._pause)
             await asyncio.sleep(self._pause)
             return
         self._pause = 0.0

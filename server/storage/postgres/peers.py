@@ -13,10 +13,8 @@ from contextlib import AbstractContextManager
 import psycopg
 
 from server.storage.peers import Words
-from server.storage.postgres.connecting import connect
+from server.storage.postgres.connecting import connect, longer
 from server.storage.postgres.locks import CHANNEL, Locks
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class PostgresPeers:
@@ -67,4 +65,4 @@ class PostgresPeers:
                     async for word in driver.notifies():
                         self._heard.hear(word.payload)
             await asyncio.sleep(pause)
-            pause = min(max(_FIRST_PAUSE, 2 * pause), _LONGEST_PAUSE)
+            pause = longer(pause)

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from server.storage.postgres.connecting import connect, parameters
+from server.storage.postgres.connecting import connect, longer, parameters
 from server.storage.postgres.connection import Driver, configure, was_ended
 
 _WAIT_SECONDS = 10
@@ -24,7 +24,6 @@ _SPARE = 5
 """One of so many connections, at least one, is for reads only, and as many for writes of other orgs."""
 _PATIENCE_SECONDS = 1.0
 """How long a database that was lost may take to come back before calls fail: a restart takes less."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
 
 class Shares:
@@ -136,10 +135,10 @@ class Pool:
                 limit.reschedule(now)
 
     async def _look(self) -> None:
-        pause = _FIRST_PAUSE
+        pause = 0.0
         while True:
+            pause = longer(pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
             with contextlib.suppress(psycopg.Error):
                 await (await connect(self._url)).close()
                 self._looking = None
