@@ -1,7 +1,6 @@
 """A TCP proxy on the loopback that cuts connections when a test says so. Knows no protocol."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from types import TracebackType
@@ -35,11 +34,7 @@ class CuttingProxy:
     def cut(self) -> None:
         """Reset every connection, in both directions."""
         for writer in tuple(self._open):
-            with contextlib.suppress(OSError):  # closed already
-                writer.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
-                )
-            writer.transport.abort()
+            reset(writer)
 
     def cut_before(self, text: bytes) -> None:
         """Cut, once, in place of passing on what has this text in it."""
@@ -72,3 +67,11 @@ class CuttingProxy:
         finally:
             self._open.discard(sink)
             sink.transport.abort() if sink.transport.is_closing() else sink.close()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Break off a connection without a word of goodbye."""
+    connection = writer.get_extra_info("socket")
+    if connection is not None and connection.family != socket.AF_UNIX and connection.fileno() >= 0:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    writer.transport.abort()

@@ -2,10 +2,11 @@
 falls silent and cuts. Knows no protocol."""
 
 import asyncio
-import socket
 from collections.abc import Callable
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
+
+from tests.cutting_proxy import reset
 
 
 class PostgresProxy:
@@ -88,11 +89,3 @@ class PostgresProxy:
         finally:
             self._writers.discard(sink)
             sink.transport.abort() if sink.transport.is_closing() else sink.close()
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """Break off a connection without a word of goodbye."""
-    connection = writer.get_extra_info("socket")
-    if connection is not None and connection.family != socket.AF_UNIX and connection.fileno() >= 0:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    writer.transport.abort()
